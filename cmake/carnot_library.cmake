@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# carnot_library(NAME DEPS layer... [LIBS external...] [EXCLUDE file...])
+#
+# One layer of Carnot: a static library carnot_NAME from every .cpp of the calling folder (kernel folders included, tests and
+# benches left out). DEPS that layers.txt does not allow stop the configuration.
+file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/layers.txt _layer_lines REGEX "^[a-z_]+ :")
+foreach(line ${_layer_lines})
+  string(REGEX MATCH "^([a-z_]+) :(.*)$" _ "${line}")
+  string(STRIP "${CMAKE_MATCH_2}" allowed)
+  string(REPLACE " " ";" LAYER_${CMAKE_MATCH_1} "${allowed}")
+  list(APPEND LAYERS ${CMAKE_MATCH_1})
+endforeach()
+
+function(carnot_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS;SOURCES" ${ARGN})
+  if(NOT name IN_LIST LAYERS)
+    message(FATAL_ERROR "layer '${name}' is not in cmake/layers.txt")
+  endif()
+  foreach(dep ${ARG_DEPS})
+    if(NOT dep IN_LIST LAYER_${name})
+      message(FATAL_ERROR "layer '${name}' may not link '${dep}' (cmake/layers.txt)")
+    endif()
+  endforeach()
+  if(NOT ARG_SOURCES)
+    file(GLOB_RECURSE ARG_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+    list(FILTER ARG_SOURCES EXCLUDE REGEX "(_test|/test|/bench|_bench)\\.cpp$")
+  endif()
+  add_library(carnot_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(carnot_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  list(TRANSFORM ARG_DEPS PREPEND carnot_ OUTPUT_VARIABLE deps)
+  target_link_libraries(carnot_${name} PUBLIC ${deps} PRIVATE ${ARG_LIBS})
+endfunction()
