@@ -208,6 +208,12 @@ void Graph::rename(Value* value, std::string_view name) {
   by_name_[value->name] = value;
 }
 
+void Graph::set_outputs(std::vector<Value*> outputs, std::vector<std::string> names) {
+  outputs_ = std::move(outputs);
+  output_names_ = std::move(names);
+  for (size_t i = output_names_.size(); i < outputs_.size(); ++i) output_names_.push_back(outputs_[i]->name);
+}
+
 std::vector<Node*> Graph::node_list() const {
   std::vector<Node*> out;
   out.reserve(nodes_.size());
@@ -252,6 +258,7 @@ std::unique_ptr<Graph> Graph::clone(Graph* parent) const {
     for (size_t i = 0; i < n->outputs.size(); ++i) map[n->outputs[i]] = node->outputs[i];
   }
   for (const Value* v : outputs_) copy->outputs_.push_back(map.at(v));
+  copy->output_names_ = output_names_;
   return copy;
 }
 

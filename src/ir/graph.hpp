@@ -48,7 +48,7 @@ struct Location {
 struct Node {
   ops::Operator op;
   std::vector<Value*> inputs;   // null: optional operand absent
-  std::vector<Value*> outputs;  // null: not wanted
+  std::vector<Value*> outputs;  // never null; an unwanted one just has no use
   std::vector<std::unique_ptr<Graph>> bodies;
   Location where;
   Graph* graph = nullptr;
@@ -113,7 +113,9 @@ class Graph {
   std::vector<Node*> node_list() const;
   const std::vector<Value*>& inputs() const { return inputs_; }
   const std::vector<Value*>& outputs() const { return outputs_; }
-  void set_outputs(std::vector<Value*> outputs) { outputs_ = std::move(outputs); }
+  // `names` are what the user knows the outputs by (root graphs; empty: the values' names). Passes never touch them.
+  void set_outputs(std::vector<Value*> outputs, std::vector<std::string> names = {});
+  const std::vector<std::string>& output_names() const { return output_names_; }
   std::vector<Value*>& mutable_outputs() { return outputs_; }
   std::vector<Value*>& mutable_inputs() { return inputs_; }
   const std::vector<std::unique_ptr<Value>>& values() const { return values_; }
@@ -128,7 +130,7 @@ class Graph {
   // A deep copy with the same names, under another parent.
   std::unique_ptr<Graph> clone(Graph* parent) const;
 
-  // Names of outputs and inputs as the user knows them are the names of their values; free text of the source model:
+  // Free text of the source model.
   std::map<std::string, std::string> metadata;
   std::string name = "main";
 
@@ -141,6 +143,7 @@ class Graph {
   std::vector<std::unique_ptr<Value>> values_;
   std::list<std::unique_ptr<Node>> nodes_;
   std::vector<Value*> inputs_, outputs_;
+  std::vector<std::string> output_names_;
   std::map<std::string, Value*, std::less<>> by_name_;
   std::map<std::string, int, std::less<>> name_counts_;
   int64_t next_symbol_ = 0;

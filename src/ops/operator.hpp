@@ -26,6 +26,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/attr.hpp"
 #include "base/dims.hpp"
 #include "base/dtype.hpp"
 #include "base/result.hpp"
@@ -34,9 +35,9 @@
 namespace carnot::ops {
 
 // ---- attributes ------------------------------------------------------------------------------------------------------------
-// Booleans are int64 0/1. A dtype prints as its name, a string in quotes, a list in brackets.
-using Attr = std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>, DType>;
-using Attrs = std::vector<std::pair<std::string, Attr>>;  // in the order of fields(); defaults are left out
+// Attrs of an operator stand in the order of fields(); defaults are left out.
+using carnot::Attr;
+using carnot::Attrs;
 
 std::string to_string(const Attr& attr);
 Result<Attr> parse_attr(std::string_view text);
