@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Level 2: the plan. What an engine file stores and the runtime executes: buffers and commands in order.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/attr.hpp"
+#include "base/dims.hpp"
+#include "base/tensor.hpp"
+
+namespace carnot::engine {
+
+enum class BufferKind : uint8_t {
+  kInput = 0,     // bound by the caller
+  kConstant = 1,  // lies in the constant section
+  kTemp = 2,      // working memory (also outputs that the caller did not bind)
+};
+
+struct Buffer {
+  DType dtype = DType::kInvalid;
+  BufferKind kind = BufferKind::kTemp;
+  Shape shape;
+  uint64_t offset = 0;        // kConstant: bytes from the start of the constants
+  int32_t alias = -1;         // kTemp: lies inside that buffer, alias_offset bytes from its start
+  uint64_t alias_offset = 0;
+};
+
+struct Command {
+  std::string kernel;  // "ref:<operator>" (params are its attributes) or the id of a kernel
+  Attrs params;
+  std::vector<int32_t> inputs;   // -1: optional operand absent
+  std::vector<int32_t> outputs;
+  std::vector<int32_t> bodies;   // indices into Program::plans
+  std::string where;             // nodes of the source model
+  std::string note;              // why this kernel
+};
+
+struct Plan {
+  std::vector<Buffer> buffers;
+  std::vector<Command> commands;
+  std::vector<int32_t> inputs, outputs;
+};
+
+// Everything but the constant bytes.
+struct Program {
+  std::string producer, target;
+  std::vector<Plan> plans;  // plans[0] is the network, the others are bodies
+  std::vector<std::string> input_names, output_names;
+  std::map<std::string, std::string> metadata;  // of the source model
+  std::map<std::string, std::string> build;     // options and summary of the build
+};
+
+inline constexpr char kMagic[8] = {'C', 'A', 'R', 'N', 'O', 'T', 'E', 'N'};
+inline constexpr uint32_t kFormatVersion = 1;     // written
+inline constexpr uint32_t kMinReaderVersion = 1;  // a reader older than this must refuse what we write
+
+// The first 64 bytes of a file, little endian. Sections are 64-byte aligned.
+struct Header {
+  char magic[8];
+  uint32_t format_version;
+  uint32_t min_reader_version;
+  uint64_t metadata_offset, metadata_size;
+  uint64_t constants_offset, constants_size;
+  uint64_t metadata_hash;   // XXH3-64
+  uint64_t constants_hash;  // XXH3-64
+};
+static_assert(sizeof(Header) == 64);
+
+}  // namespace carnot::engine
