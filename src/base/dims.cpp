@@ -386,6 +386,8 @@ class DimParser {
     CARNOT_ASSIGN(Dim total, factor(depth));
     while (take('*')) {
       CARNOT_ASSIGN(Dim next, factor(depth));
+      // Products of sums double with every factor: text from outside must not make them explode.
+      if (DimPoly::of(total).terms.size() * DimPoly::of(next).terms.size() > 256) return invalid("dimension '{}' has too many terms", text_.substr(0, 40));
       total = total * next;
     }
     return total;
