@@ -28,6 +28,8 @@ struct KernelArgs {
 class Kernel {
  public:
   virtual ~Kernel() = default;
+  // Whether the command's number of operands fits; called once, at load.
+  virtual Status check_operands(size_t inputs, size_t outputs) const = 0;
   // Scratch bytes that run() needs for these shapes (data pointers are not looked at). Called when shapes change, not per run.
   virtual size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const {
     (void)in, (void)out, (void)threads;

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/frame.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "runtime/placement.hpp"
+
+namespace carnot::runtime {
+
+namespace {
+constexpr size_t kMaxCachedShapes = 16;
+}
+
+struct Frame::Ready {
+  std::vector<TensorView> in, out;
+  bool dynamic = false;  // an operand has a size that only the run tells
+};
+
+struct Frame::Resolved {
+  std::vector<int64_t> key;
+  Symbols symbols;
+  std::vector<Dims> dims;       // by buffer; meaningless where dynamic
+  std::vector<bool> dynamic;    // by buffer
+  std::vector<uint64_t> offset;  // by buffer, into the arena
+  uint64_t arena_bytes = 0, workspace_bytes = 0;
+  std::vector<Ready> commands;
+  bool any_dynamic = false;
+};
+
+Frame::Frame(Context& context, size_t plan)
+    : context_(context), plan_(context.engine->plans()[plan]), views_(plan_.plan->buffers.size()), owned_(views_.size()), timings_(plan_.commands.size()) {}
+Frame::~Frame() {
+  context_.memory_used -= arena_size_ + workspace_size_;
+  for (const Owned& o : owned_) context_.memory_used -= o.capacity;
+}
+
+const TensorView& Frame::output(size_t i) const { return views_[static_cast<size_t>(plan_.plan->outputs[i])]; }
+
+Status Frame::grow(AlignedPtr& memory, size_t& capacity, size_t wanted) {
+  if (wanted <= capacity && memory) return {};
+  const uint64_t total = context_.memory_used - capacity + wanted;
+  if (context_.memory_limit && total > context_.memory_limit)
+    return fail(Code::kOutOfMemory, "the run needs {} bytes of working memory, the limit is {}", total, context_.memory_limit);
+  memory.reset();
+  context_.memory_used -= capacity;
+  capacity = 0;
+  memory = aligned_allocate(wanted);
+  if (!memory) return fail(Code::kOutOfMemory, "no memory for {} bytes of working memory", wanted);
+  capacity = wanted;
+  context_.memory_used += wanted;
+  return {};
+}
+
+Status Frame::bind_inputs(std::span<const TensorView> inputs, const Symbols* outer, Symbols& symbols) const {
+  if (outer) symbols = *outer;
+  const engine::Plan& plan = *plan_.plan;
+  auto name = [&](size_t i) {
+    const auto& names = context_.engine->program().input_names;
+    return &plan == &context_.engine->program().plans[0] ? names[i] : fmt::format("{} of a body", i);
+  };
+  // A body's own symbols are bound anew by each call, so what the outer frame or the last iteration said does not hold.
+  std::map<std::string, size_t> binder;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const engine::Buffer& buffer = plan.buffers[static_cast<size_t>(plan.inputs[i])];
+    if (inputs[i].dtype != buffer.dtype)
+      return invalid("input '{}' takes {}, got {}", name(i), dtype_name(buffer.dtype), dtype_name(inputs[i].dtype));
+    if (inputs[i].rank() != buffer.shape.size())
+      return invalid("input '{}' takes shape {} (rank {}), got {}", name(i), to_string(buffer.shape), buffer.shape.size(), to_string(inputs[i].dims));
+    CARNOT_RETURN_IF_ERROR(checked_size(inputs[i].dims));
+    for (size_t a = 0; a < buffer.shape.size(); ++a) {
+      const Dim& want = buffer.shape[a];
+      const int64_t got = inputs[i].dims[a];
+      if (want.is_constant() && want.value() != got)
+        return invalid("input '{}' takes shape {}, got {}: dimension {} must be {}", name(i), to_string(buffer.shape), to_string(inputs[i].dims), a, want.value());
+      if (auto symbol = want.as_symbol()) {
+        auto [it, first] = binder.try_emplace(*symbol, i);
+        if (!first && symbols[*symbol] != got)
+          return invalid("inputs '{}' and '{}' disagree on dimension '{}': {} and {}", name(it->second), name(i), *symbol, symbols[*symbol], got);
+        symbols[*symbol] = got;
+      }
+    }
+  }
+  return {};
+}
+
+Result<Frame::Resolved*> Frame::resolve(std::span<const TensorView> inputs, const Symbols* outer) {
+  std::vector<int64_t> key;
+  for (const TensorView& v : inputs) key.insert(key.end(), v.dims.begin(), v.dims.end());
+  if (outer)
+    for (const std::string& s : plan_.symbols)
+      if (auto it = outer->find(s); it != outer->end()) key.push_back(it->second);
+  if (current_ && current_->key == key) {
+    // Same dims as last time: only dtypes can be wrong.
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i].dtype != plan_.plan->buffers[static_cast<size_t>(plan_.plan->inputs[i])].dtype) {
+        Symbols ignored;
+        CARNOT_RETURN_IF_ERROR(bind_inputs(inputs, outer, ignored));
+      }
+    return current_;
+  }
+  auto resolved = std::make_unique<Resolved>();
+  CARNOT_RETURN_IF_ERROR(bind_inputs(inputs, outer, resolved->symbols));
+  current_ = nullptr;
+  if (auto it = cache_.find(key); it != cache_.end()) return it->second.get();
+
+  const engine::Plan& plan = *plan_.plan;
+  const size_t n = plan.buffers.size();
+  resolved->key = key;
+  resolved->dims.resize(n);
+  resolved->dynamic.assign(n, false);
+  resolved->offset.assign(n, 0);
+  for (size_t i = 0; i < inputs.size(); ++i) resolved->dims[static_cast<size_t>(plan.inputs[i])] = inputs[i].dims;
+  for (size_t b = 0; b < n; ++b) {
+    if (plan.buffers[b].kind == engine::BufferKind::kInput) continue;
+    for (const Dim& d : plan.buffers[b].shape) {
+      auto value = d.eval(resolved->symbols);
+      if (!value) {
+        resolved->dynamic[b] = true;
+        resolved->any_dynamic = true;
+        break;
+      }
+      resolved->dims[b].push_back(*value);
+    }
+    if (resolved->dynamic[b]) continue;
+    auto size = checked_size(resolved->dims[b]);
+    if (!size) return std::move(size.error()).within("for these input shapes");
+  }
+  CARNOT_RETURN_IF_ERROR(place_buffers(*resolved));
+  CARNOT_RETURN_IF_ERROR(prepare_commands(*resolved));
+  if (cache_.size() >= kMaxCachedShapes) cache_.clear();
+  return (cache_[key] = std::move(resolved)).get();
+}
+
+Status Frame::place_buffers(Resolved& resolved) {
+  const engine::Plan& plan = *plan_.plan;
+  std::vector<Lifetime> lives;
+  std::vector<size_t> owners;
+  for (size_t b = 0; b < plan.buffers.size(); ++b) {
+    if (plan.buffers[b].kind != engine::BufferKind::kTemp || plan.buffers[b].alias >= 0 || resolved.dynamic[b] || plan_.first[b] < 0) continue;
+    uint64_t bytes = 0;
+    if (__builtin_mul_overflow(static_cast<uint64_t>(size_of(resolved.dims[b])), dtype_size(plan.buffers[b].dtype), &bytes) || bytes > (uint64_t{1} << 46))
+      return fail(Code::kOutOfMemory, "a tensor of shape {} does not fit in memory", to_string(resolved.dims[b]));
+    lives.push_back({bytes, plan_.first[b], plan_.last[b]});
+    owners.push_back(b);
+  }
+  resolved.arena_bytes = place(lives);
+  for (size_t i = 0; i < owners.size(); ++i) resolved.offset[owners[i]] = lives[i].offset;
+  for (size_t b = 0; b < plan.buffers.size(); ++b) {
+    const int32_t alias = plan.buffers[b].alias;
+    if (alias < 0) continue;
+    const auto outer = static_cast<size_t>(alias);
+    if (resolved.dynamic[b] || resolved.dynamic[outer]) return fail(Code::kDataCorrupt, "a buffer of run-time size lies inside another");
+    const uint64_t inner_bytes = static_cast<uint64_t>(size_of(resolved.dims[b])) * dtype_size(plan.buffers[b].dtype);
+    const uint64_t outer_bytes = static_cast<uint64_t>(size_of(resolved.dims[outer])) * dtype_size(plan.buffers[outer].dtype);
+    if (plan.buffers[b].alias_offset > outer_bytes || inner_bytes > outer_bytes - plan.buffers[b].alias_offset)
+      return fail(Code::kDataCorrupt, "a buffer does not fit inside the one that holds it");
+    resolved.offset[b] = resolved.offset[outer] + plan.buffers[b].alias_offset;
+  }
+  return {};
+}
+
+Status Frame::prepare_commands(Resolved& resolved) {
+  const engine::Plan& plan = *plan_.plan;
+  auto view_of = [&](int32_t b) {
+    if (b < 0) return TensorView{};
+    const auto i = static_cast<size_t>(b);
+    return TensorView{plan.buffers[i].dtype, resolved.dynamic[i] ? Dims() : resolved.dims[i], nullptr};
+  };
+  resolved.commands.resize(plan.commands.size());
+  for (size_t c = 0; c < plan.commands.size(); ++c) {
+    Ready& ready = resolved.commands[c];
+    for (int32_t b : plan.commands[c].inputs) {
+      ready.in.push_back(view_of(b));
+      ready.dynamic = ready.dynamic || (b >= 0 && resolved.dynamic[static_cast<size_t>(b)]);
+    }
+    for (int32_t b : plan.commands[c].outputs) {
+      ready.out.push_back(view_of(b));
+      ready.dynamic = ready.dynamic || resolved.dynamic[static_cast<size_t>(b)];
+    }
+    if (ready.dynamic || !plan_.commands[c].kernel) continue;
+    resolved.workspace_bytes =
+        std::max<uint64_t>(resolved.workspace_bytes, plan_.commands[c].kernel->workspace(ready.in, ready.out, context_.pool->threads()));
+  }
+  return {};
+}
+
+Status Frame::run(std::span<const TensorView> inputs, std::span<void* const> bound, std::span<const size_t> bound_bytes, const Symbols* outer) {
+  const engine::Plan& plan = *plan_.plan;
+  CARNOT_CHECK(inputs.size() == plan.inputs.size());
+  Resolved* const last = current_;
+  CARNOT_ASSIGN(current_, resolve(inputs, outer));
+  Resolved& now = *current_;
+  if (now.any_dynamic || current_ != last) symbols_ = now.symbols;
+  const void* const old_arena = arena_.get();
+  CARNOT_RETURN_IF_ERROR(grow(arena_, arena_size_, now.arena_bytes));
+  CARNOT_RETURN_IF_ERROR(grow(workspace_, workspace_size_, now.workspace_bytes));
+
+  if (current_ != last || arena_.get() != old_arena || now.any_dynamic) {
+    for (size_t b = 0; b < plan.buffers.size(); ++b) {
+      const engine::Buffer& buffer = plan.buffers[b];
+      if (buffer.kind == engine::BufferKind::kInput) continue;
+      views_[b].dtype = buffer.dtype;
+      views_[b].dims = now.dims[b];
+      if (buffer.kind == engine::BufferKind::kConstant)
+        views_[b].data = const_cast<std::byte*>(context_.engine->constants()) + buffer.offset;
+      else
+        views_[b].data = now.dynamic[b] ? nullptr : static_cast<char*>(arena_.get()) + now.offset[b];
+    }
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) views_[static_cast<size_t>(plan.inputs[i])] = inputs[i];
+  // Outputs go straight to the caller's memory where a command writes them; what is an input, a constant, part of another buffer or of
+  // run-time size is copied at the end.
+  std::vector<bool> direct(bound.size(), false);
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const auto b = static_cast<size_t>(plan.outputs[i]);
+    if (plan.buffers[b].kind != engine::BufferKind::kTemp || now.dynamic[b]) continue;
+    if (!bound[i]) {
+      views_[b].data = static_cast<char*>(arena_.get()) + now.offset[b];
+      continue;
+    }
+    if (bound_bytes[i] < views_[b].bytes())
+      return invalid("output '{}' needs {} bytes for shape {}, the memory given holds {}", context_.engine->program().output_names[i], views_[b].bytes(),
+                     to_string(views_[b].dims), bound_bytes[i]);
+    const bool shared = plan.buffers[b].alias >= 0 || std::any_of(plan.buffers.begin(), plan.buffers.end(),
+                                                                  [&](const engine::Buffer& x) { return x.alias == static_cast<int32_t>(b); }) ||
+                        std::count(plan.outputs.begin(), plan.outputs.end(), plan.outputs[i]) > 1;
+    if (shared) continue;
+    views_[b].data = bound[i];
+    direct[i] = true;
+  }
+  for (size_t c = 0; c < plan_.commands.size(); ++c) {
+    Status status;
+    if (context_.profile) {
+      const auto begin = std::chrono::steady_clock::now();
+      status = run_command(c);
+      timings_[c].nanoseconds += (std::chrono::steady_clock::now() - begin).count();
+      ++timings_[c].calls;
+    } else {
+      status = run_command(c);
+    }
+    if (!status) {
+      current_ = nullptr;
+      return std::move(status.error()).within(fmt::format("node {}", plan.commands[c].where));
+    }
+  }
+  for (size_t i = 0; i < bound.size(); ++i) {
+    if (!bound[i] || direct[i]) continue;
+    TensorView& view = views_[static_cast<size_t>(plan.outputs[i])];
+    if (bound_bytes[i] < view.bytes())
+      return invalid("output '{}' needs {} bytes for shape {}, the memory given holds {}", context_.engine->program().output_names[i], view.bytes(),
+                     to_string(view.dims), bound_bytes[i]);
+    if (view.bytes() > 0) std::memcpy(bound[i], view.data, view.bytes());
+  }
+  return {};
+}
+
+Status Frame::run_command(size_t index) {
+  Ready& ready = current_->commands[index];
+  const engine::Command& c = *plan_.commands[index].command;
+  for (size_t i = 0; i < ready.in.size(); ++i) {
+    if (c.inputs[i] < 0) continue;
+    const TensorView& view = views_[static_cast<size_t>(c.inputs[i])];
+    ready.in[i].data = view.data;
+    if (ready.dynamic) ready.in[i].dims = view.dims;
+  }
+  if (ready.dynamic) CARNOT_RETURN_IF_ERROR(size_outputs(index, !plan_.commands[index].kernel));
+  for (size_t i = 0; i < ready.out.size(); ++i) {
+    const TensorView& view = views_[static_cast<size_t>(c.outputs[i])];
+    ready.out[i].data = view.data;
+    if (ready.dynamic) ready.out[i].dims = view.dims;
+  }
+  return plan_.commands[index].kernel ? run_kernel(index) : run_reference(index);
+}
+
+Status Frame::run_kernel(size_t index) {
+  Ready& ready = current_->commands[index];
+  const cpu::Kernel& kernel = *plan_.commands[index].kernel;
+  if (ready.dynamic)
+    CARNOT_RETURN_IF_ERROR(grow(workspace_, workspace_size_, std::max(workspace_size_, kernel.workspace(ready.in, ready.out, context_.pool->threads()))));
+  return kernel.run({ready.in, ready.out, workspace_.get(), context_.pool.get()});
+}
+
+Result<ops::Facts> Frame::infer_now(size_t index) const {
+  const Ready& ready = current_->commands[index];
+  std::vector<ops::ValueFacts> facts(ready.in.size());
+  std::vector<ops::InferCtx::Input> inputs(ready.in.size());
+  for (size_t i = 0; i < ready.in.size(); ++i) {
+    if (ready.in[i].dtype == DType::kInvalid) continue;
+    facts[i] = {ready.in[i].dtype, to_shape(ready.in[i].dims)};
+    inputs[i] = {&facts[i], &ready.in[i]};
+  }
+  int fresh = 0;
+  const engine::Command& c = *plan_.commands[index].command;
+  // Bodies were inferred when the engine was built; their results are sized when they have run.
+  auto body = [&](size_t k, std::span<const ops::ValueFacts>) -> Result<ops::Facts> {
+    const engine::Plan& plan = context_.engine->program().plans[static_cast<size_t>(c.bodies[k])];
+    ops::Facts out;
+    for (int32_t b : plan.outputs) {
+      const engine::Buffer& buffer = plan.buffers[static_cast<size_t>(b)];
+      ops::ValueFacts f{buffer.dtype, {}};
+      for (const Dim& d : buffer.shape) {
+        f.shape.push_back(d.is_constant() ? d : Dim::symbol(fmt::format("body{}", fresh++)));
+      }
+      out.push_back(std::move(f));
+    }
+    return out;
+  };
+  ops::InferCtx ctx(inputs, ready.out.size(), [&](std::string_view) { return Dim::symbol(fmt::format("run{}", fresh++)); }, body);
+  return plan_.commands[index].op.infer(ctx);
+}
+
+Status Frame::give_memory(size_t buffer, const Dims& dims) {
+  CARNOT_RETURN_IF_ERROR(checked_size(dims));
+  views_[buffer].dims = dims;
+  uint64_t bytes = 0;
+  if (__builtin_mul_overflow(static_cast<uint64_t>(size_of(dims)), dtype_size(views_[buffer].dtype), &bytes) || bytes > (uint64_t{1} << 46))
+    return fail(Code::kOutOfMemory, "a tensor of shape {} does not fit in memory", to_string(dims));
+  CARNOT_RETURN_IF_ERROR(grow(owned_[buffer].memory, owned_[buffer].capacity, bytes));
+  views_[buffer].data = owned_[buffer].memory.get();
+  return bind_symbols(buffer, dims);
+}
+
+Status Frame::bind_symbols(size_t buffer, const Dims& dims) {
+  const Shape& shape = plan_.plan->buffers[buffer].shape;
+  if (shape.size() != dims.size()) return invalid("a result has shape {}, the engine was built for rank {}", to_string(dims), shape.size());
+  for (size_t a = 0; a < dims.size(); ++a) {
+    if (auto symbol = shape[a].as_symbol(); symbol && !symbols_.count(*symbol)) {
+      symbols_[*symbol] = dims[a];
+      continue;
+    }
+    auto expected = shape[a].eval(symbols_);
+    if (expected && *expected != dims[a])
+      return invalid("a result has shape {} where the network needs {} (dimension {} must be {})", to_string(dims), to_string(shape), a, *expected);
+  }
+  return {};
+}
+
+// Gives outputs of run-time size their memory, as far as symbols or inference tell the size before the command runs.
+Status Frame::size_outputs(size_t index, bool by_inference) {
+  const engine::Command& c = *plan_.commands[index].command;
+  std::optional<ops::Facts> facts;
+  for (size_t i = 0; i < c.outputs.size(); ++i) {
+    const auto b = static_cast<size_t>(c.outputs[i]);
+    if (!current_->dynamic[b]) continue;
+    views_[b].data = nullptr;
+    const Shape* shape = &plan_.plan->buffers[b].shape;
+    if (by_inference) {
+      if (!facts) {
+        CARNOT_ASSIGN(facts, infer_now(index));
+      }
+      shape = &(*facts)[i].shape;
+    }
+    Dims dims;
+    for (const Dim& d : *shape) {
+      auto value = by_inference && !d.is_constant() ? Result<int64_t>(invalid("unknown")) : d.eval(symbols_);
+      if (!value) break;
+      dims.push_back(*value);
+    }
+    if (dims.size() == shape->size())
+      CARNOT_RETURN_IF_ERROR(give_memory(b, dims));
+    else if (!by_inference)
+      return fail(Code::kInternal, "kernel '{}' has an output whose shape {} is not known when it runs", c.kernel, to_string(*shape));
+  }
+  return {};
+}
+
+Frame& Frame::body(size_t command, size_t k) {
+  auto& frame = bodies_[{command, k}];
+  if (!frame) frame = std::make_unique<Frame>(context_, static_cast<size_t>(plan_.commands[command].command->bodies[k]));
+  return *frame;
+}
+
+class RefContext final : public ops::EvalCtx {
+ public:
+  RefContext(Frame& frame, size_t index) : frame_(frame), index_(index) {
+    in = frame.current_->commands[index].in;
+    out = frame.current_->commands[index].out;
+  }
+  Status allocate(size_t i, Dims dims) override {
+    const auto b = static_cast<size_t>(frame_.plan_.commands[index_].command->outputs[i]);
+    if (!frame_.current_->dynamic[b]) {
+      if (out[i].dims != dims) return invalid("a result has shape {}, the engine was built for {}", to_string(dims), to_string(out[i].dims));
+      return {};
+    }
+    CARNOT_RETURN_IF_ERROR(frame_.give_memory(b, dims));
+    out[i].dims = std::move(dims);
+    out[i].data = frame_.views_[b].data;
+    return {};
+  }
+  Result<std::vector<TensorView>> run_body(size_t k, std::span<const TensorView> inputs) override {
+    Frame& body = frame_.body(index_, k);
+    if (inputs.size() != body.plan_.plan->inputs.size())
+      return fail(Code::kDataCorrupt, "body {} takes {} inputs, got {}", k, body.plan_.plan->inputs.size(), inputs.size());
+    CARNOT_RETURN_IF_ERROR(body.run(inputs, {}, {}, &frame_.symbols_));
+    std::vector<TensorView> results;
+    for (size_t i = 0; i < body.plan_.plan->outputs.size(); ++i) results.push_back(body.output(i));
+    return results;
+  }
+
+ private:
+  Frame& frame_;
+  size_t index_;
+};
+
+Status Frame::run_reference(size_t index) {
+  Ready& ready = current_->commands[index];
+  const ops::Operator& op = plan_.commands[index].op;
+  // A reference kernel trusts the shapes it is given, so they are inferred again from what is really there: an engine that lies about a
+  // shape, or an assumption about two dims that does not hold, ends here.
+  if (op.info().bodies == 0) {
+    CARNOT_ASSIGN(const ops::Facts facts, infer_now(index));
+    for (size_t i = 0; i < ready.out.size(); ++i) {
+      if (i >= facts.size() || facts[i].dtype != ready.out[i].dtype) return fail(Code::kDataCorrupt, "output {} has another dtype than the operator gives", i);
+      if (!is_static(facts[i].shape) || !ready.out[i].data) continue;
+      if (to_dims(facts[i].shape) != ready.out[i].dims)
+        return invalid("the result would have shape {}, but the engine was built for {}", to_string(facts[i].shape), to_string(ready.out[i].dims));
+    }
+  }
+  RefContext ctx(*this, index);
+  return op.evaluate(ctx);
+}
+
+}  // namespace carnot::runtime

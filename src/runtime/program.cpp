@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/program.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "runtime/json.hpp"
+
+namespace carnot::runtime {
+namespace {
+
+Result<LoadedCommand> load_command(const engine::Command& c, const engine::Plan& plan) {
+  LoadedCommand loaded;
+  loaded.command = &c;
+  if (c.kernel.starts_with("ref:")) {
+    CARNOT_ASSIGN(loaded.op, ops::make_op(c.kernel.substr(4), c.params));
+    const auto bodies = static_cast<size_t>(loaded.op.info().bodies);
+    if (c.bodies.size() != bodies)
+      return fail(Code::kDataCorrupt, "operator '{}' has {} bodies, the engine gives {}", loaded.op.name(), bodies, c.bodies.size());
+    auto present = std::make_unique<bool[]>(c.inputs.size());
+    for (size_t i = 0; i < c.inputs.size(); ++i) present[i] = c.inputs[i] >= 0;
+    CARNOT_RETURN_IF_ERROR(ops::check_arity(loaded.op.info(), {present.get(), c.inputs.size()}, c.outputs.size()));
+    return loaded;
+  }
+  const cpu::KernelRow* row = cpu::find_kernel(c.kernel);
+  if (!row)
+    return fail(Code::kNotFound, "this runtime has no kernel '{}'; build the engine again with this version or update the runtime", c.kernel);
+  CARNOT_ASSIGN(loaded.kernel, row->make(c.params));
+  CARNOT_RETURN_IF_ERROR(loaded.kernel->check_operands(c.inputs.size(), c.outputs.size()));
+  (void)plan;
+  return loaded;
+}
+
+void find_lifetimes(LoadedPlan& loaded) {
+  const engine::Plan& plan = *loaded.plan;
+  const size_t n = plan.buffers.size();
+  loaded.first.assign(n, -1);
+  loaded.last.assign(n, -1);
+  loaded.root.resize(n);
+  loaded.is_output.assign(n, false);
+  for (size_t b = 0; b < n; ++b) loaded.root[b] = plan.buffers[b].alias < 0 ? static_cast<int32_t>(b) : loaded.root[static_cast<size_t>(plan.buffers[b].alias)];
+  auto touch = [&](int32_t b, int32_t when) {
+    for (const auto i : {static_cast<size_t>(b), static_cast<size_t>(loaded.root[static_cast<size_t>(b)])}) {
+      if (loaded.first[i] < 0) loaded.first[i] = when;
+      loaded.last[i] = std::max(loaded.last[i], when);
+    }
+  };
+  for (size_t c = 0; c < plan.commands.size(); ++c) {
+    for (int32_t b : plan.commands[c].outputs) touch(b, static_cast<int32_t>(c));
+    for (int32_t b : plan.commands[c].inputs)
+      if (b >= 0) touch(b, static_cast<int32_t>(c));
+  }
+  for (int32_t b : plan.outputs) {
+    touch(b, static_cast<int32_t>(plan.commands.size()));
+    loaded.is_output[static_cast<size_t>(b)] = true;
+  }
+}
+
+// A command may only read what an earlier one wrote: otherwise a hostile engine could read memory that holds something else.
+Status check_order(const engine::Plan& plan) {
+  std::vector<bool> ready(plan.buffers.size());
+  for (size_t b = 0; b < ready.size(); ++b) ready[b] = plan.buffers[b].kind != engine::BufferKind::kTemp;
+  for (const engine::Command& c : plan.commands) {
+    for (int32_t b : c.inputs)
+      if (b >= 0 && !ready[static_cast<size_t>(b)]) return fail(Code::kDataCorrupt, "the engine is damaged: a command reads what nobody wrote");
+    for (int32_t b : c.outputs) ready[static_cast<size_t>(b)] = true;
+  }
+  for (int32_t b : plan.outputs)
+    if (!ready[static_cast<size_t>(b)]) return fail(Code::kDataCorrupt, "the engine is damaged: an output is never written");
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image image) {
+  auto engine = std::make_shared<LoadedEngine>();
+  engine->image_ = std::move(image);
+  for (const engine::Plan& plan : engine->image_.program.plans) {
+    CARNOT_RETURN_IF_ERROR(check_order(plan));
+    LoadedPlan loaded;
+    loaded.plan = &plan;
+    for (const engine::Command& c : plan.commands) {
+      auto command = load_command(c, plan);
+      if (!command) return std::move(command.error()).within(fmt::format("command '{}' of {}", c.kernel, c.where));
+      loaded.commands.push_back(std::move(*command));
+    }
+    find_lifetimes(loaded);
+    std::set<std::string> symbols;
+    for (const engine::Buffer& b : plan.buffers)
+      for (const Dim& d : b.shape) d.collect_symbols(symbols);
+    loaded.symbols.assign(symbols.begin(), symbols.end());
+    engine->plans_.push_back(std::move(loaded));
+  }
+  return std::shared_ptr<const LoadedEngine>(std::move(engine));
+}
+
+Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::load(const std::string& path) {
+  CARNOT_ASSIGN(engine::Image image, engine::read_file(path));
+  auto engine = create(std::move(image));
+  if (!engine) return std::move(engine.error()).within(path);
+  return engine;
+}
+
+std::string LoadedEngine::describe_json() const {
+  const engine::Program& p = program();
+  JsonWriter json;
+  json.begin_object();
+  json.field("producer", p.producer);
+  json.field("target", p.target);
+  json.field("constant_bytes", static_cast<int64_t>(constants_size()));
+  auto map = [&](std::string_view key, const std::map<std::string, std::string>& entries) {
+    json.key(key);
+    json.begin_object();
+    for (const auto& [k, v] : entries) json.field(k, v);
+    json.end_object();
+  };
+  map("build", p.build);
+  map("metadata", p.metadata);
+  auto io = [&](std::string_view key, const std::vector<std::string>& names, const std::vector<int32_t>& buffers) {
+    json.key(key);
+    json.begin_array();
+    for (size_t i = 0; i < names.size(); ++i) {
+      const engine::Buffer& b = p.plans[0].buffers[static_cast<size_t>(buffers[i])];
+      json.begin_object();
+      json.field("name", names[i]);
+      json.field("dtype", dtype_name(b.dtype));
+      json.field("shape", to_string(b.shape));
+      json.end_object();
+    }
+    json.end_array();
+  };
+  io("inputs", p.input_names, p.plans[0].inputs);
+  io("outputs", p.output_names, p.plans[0].outputs);
+  json.key("plans");
+  json.begin_array();
+  for (const engine::Plan& plan : p.plans) {
+    json.begin_object();
+    json.field("buffers", static_cast<int64_t>(plan.buffers.size()));
+    json.key("commands");
+    json.begin_array();
+    for (const engine::Command& c : plan.commands) {
+      json.begin_object();
+      json.field("kernel", c.kernel);
+      json.field("where", c.where);
+      json.field("note", c.note);
+      auto shapes = [&](std::string_view key, const std::vector<int32_t>& list) {
+        json.key(key);
+        json.begin_array();
+        for (int32_t b : list)
+          json.value(b < 0 ? std::string("-")
+                           : std::string(dtype_name(plan.buffers[static_cast<size_t>(b)].dtype)) + to_string(plan.buffers[static_cast<size_t>(b)].shape));
+        json.end_array();
+      };
+      shapes("inputs", c.inputs);
+      shapes("outputs", c.outputs);
+      json.end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  json.end_array();
+  json.end_object();
+  return json.take();
+}
+
+}  // namespace carnot::runtime
