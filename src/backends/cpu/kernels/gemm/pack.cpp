@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/kernels/gemm/pack.hpp"
 
+#include <xmmintrin.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -47,8 +49,31 @@ void pack_strided(const float* b, int64_t outers, int64_t outer_stride, int64_t 
 
 }  // namespace
 
+// Runs at inference time too (the keys of attention), hence the 4 x 4 transposes.
 void pack_nk(const float* b, int64_t k, int64_t n, int64_t ld, float* packed) {
-  pack_strided(b, 1, 0, k, 1, n, ld, packed);
+  const int64_t full = n / kPanel;
+  for (int64_t panel = 0; panel < full; ++panel) {
+    const float* from = b + panel * kPanel * ld;
+    float* to = packed + panel * kPanel * k;
+    int64_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+      for (int64_t j = 0; j < kPanel; j += 4) {
+        const float* p = from + j * ld + i;
+        __m128 r0 = _mm_loadu_ps(p), r1 = _mm_loadu_ps(p + ld);
+        __m128 r2 = _mm_loadu_ps(p + 2 * ld), r3 = _mm_loadu_ps(p + 3 * ld);
+        _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+        float* q = to + i * kPanel + j;
+        _mm_storeu_ps(q, r0);
+        _mm_storeu_ps(q + kPanel, r1);
+        _mm_storeu_ps(q + 2 * kPanel, r2);
+        _mm_storeu_ps(q + 3 * kPanel, r3);
+      }
+    }
+    for (; i < k; ++i)
+      for (int64_t j = 0; j < kPanel; ++j) to[i * kPanel + j] = from[j * ld + i];
+  }
+  const int64_t done = full * kPanel;
+  pack_strided(b + done * ld, 1, 0, k, 1, n - done, ld, packed + done * k);
 }
 
 void pack_conv(const float* w, int64_t out_channels, int64_t in_channels, int64_t taps, int64_t groups, float* packed) {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/kernels/gemm/block.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "backends/cpu/kernels/gemm/pack.hpp"
+
+namespace carnot::cpu {
+namespace {
+
+// A pass over the depth reads rows * kDepth floats of A again for each pair of panels, so that part must stay in the
+// second-level cache; its panels of B (kDepth * 32 floats) stream through the first level.
+constexpr int64_t kDepth = 1024;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The kernel for `panels` panels that are left and blocks of `rows` rows: the wide ones need rows to hide the latency
+// of the multiply-add, the flat one serves a matrix of few rows, where reading B once is everything.
+const GemmKernel& pick(Isa isa, int64_t rows, int64_t panels) {
+  const GemmKernelList all = gemm_kernels();
+  const GemmKernel* best = nullptr;
+  for (const GemmKernel* k = all.begin; k != all.end; ++k) {
+    if (k->isa != isa) continue;
+    if (!best) {
+      best = k;
+      continue;
+    }
+    if (rows <= best->rows && panels > 2) continue;  // all rows in one tile of the widest kernel
+    // Odd panels end in three together; otherwise pairs with the most rows.
+    if (panels == 3 ? k->panels == 3 : k->panels == 2) best = k;
+  }
+  return *best;
+}
+
+}  // namespace
+
+void run_block(const Block& p) {
+  const Epilogue& e = *p.epilogue;
+  // Balanced pieces of the depth: several whole taps, or a part of one tap. With few rows there is nothing to keep in a
+  // cache; and a residual that lies in the output must be read before the first store.
+  const int64_t depth = std::max<int64_t>(p.depth, 1), taps = std::max<int64_t>(p.taps, 1);
+  const bool in_place = e.residual && e.residual + p.row0 * e.ld_residual == p.c;
+  const bool whole = p.rows <= 16 || in_place;
+  const int64_t part_depth = whole ? depth : ceil_div(depth, ceil_div(depth, kDepth));
+  const int64_t group = whole ? taps : part_depth < depth ? 1 : std::clamp<int64_t>(kDepth / depth, 1, taps);
+  Tile t;
+  t.a_stride = p.a_stride;
+  t.b_stride = p.b_stride;
+  t.b_step = p.b_step;
+  t.ldc = p.ldc;
+  t.ld_residual = e.ld_residual;
+  t.residual_after = e.residual_after;
+  t.activation = e.activation;
+  t.alpha = e.alpha;
+  t.beta = e.beta;
+  for (int64_t tap = 0; tap < taps; tap += group) {
+    t.taps = std::min(group, p.taps - tap);
+    for (int64_t d = 0; d < depth; d += part_depth) {
+      t.depth = std::min(part_depth, p.depth - d);
+      t.a_offset = d;
+      t.b_offsets = p.b_offsets + tap;
+      t.accumulate = tap + d > 0;
+      t.last = tap + group >= p.taps && d + part_depth >= p.depth;
+      for (int64_t col = p.col0; col < p.col1;) {
+        const int64_t panels = ceil_div(p.col1 - col, kPanel);
+        const GemmKernel& kernel = pick(p.isa, p.rows, panels);
+        t.cols = int(std::min<int64_t>(p.col1 - col, kernel.panels * kPanel));
+        t.b = p.b + col / kPanel * p.b_stride + d * p.b_step;
+        t.bias = e.bias ? e.bias + col : nullptr;
+        const int64_t tiles = ceil_div(p.rows, kernel.rows);
+        for (int64_t i = 0; i < tiles; ++i) {
+          const int64_t row = p.rows * i / tiles;
+          t.rows = int(p.rows * (i + 1) / tiles - row);
+          t.a = p.a + tap * p.a_stride + row;
+          t.c = p.c + row * p.ldc + col;
+          t.residual = e.residual ? e.residual + (p.row0 + row) * e.ld_residual + col : nullptr;
+          kernel.run(t);
+        }
+        col += t.cols;
+      }
+    }
+  }
+  if (e.post) e.post(e.post_ctx, p.c + p.col0, p.ldc, p.row0, p.rows, p.col0, p.col1 - p.col0);
+}
+
+Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads) {
+  // Costs in cycles of one core with 32 multiply-adds a cycle. Known lies: caches are taken as one level of 8 bytes a
+  // cycle, and all cores as equal; what matters is the ratio of reading a task's operands to using them, and the
+  // rounds.
+  constexpr double kFlopsPerCycle = 32, kBytesPerCycle = 8, kTaskCycles = 600;
+  const int64_t pairs = std::max<int64_t>(1, ceil_div(panels, 2));
+  const int64_t limit = row_limit > 0 ? row_limit : std::numeric_limits<int64_t>::max();
+  Partition best;
+  double best_cost = std::numeric_limits<double>::infinity();
+  constexpr int kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+  for (int col_tasks : kSplits) {
+    if (col_tasks > pairs || (col_tasks > 1 && col_tasks > 2 * threads)) break;
+    const int64_t task_pairs = ceil_div(pairs, col_tasks);
+    for (int rounds = 1; rounds <= 4; ++rounds) {
+      const int64_t wanted = std::max<int64_t>(1, int64_t{rounds} * threads / col_tasks);
+      int64_t row_tasks = std::max(wanted, ceil_div(rows, limit));
+      // Whole rounds of the pool, so that no thread idles at the end.
+      row_tasks =
+          std::min<int64_t>(ceil_div(row_tasks * col_tasks, threads) * threads / col_tasks, std::max<int64_t>(rows, 1));
+      row_tasks = std::max<int64_t>({row_tasks, ceil_div(rows, limit), 1});
+      const int64_t task_rows = ceil_div(std::max<int64_t>(rows, 1), row_tasks);
+      const int64_t tasks = ceil_div(std::max<int64_t>(rows, 1), task_rows) * ceil_div(pairs, task_pairs);
+      // Fewer than about 8 rows a tile leave the multiply-add units waiting.
+      const double work =
+          double(std::max<int64_t>(task_rows, rows < 8 ? 1 : 8)) * double(task_pairs) * 32 * double(k) / kFlopsPerCycle;
+      const double bytes = (double(task_rows) + double(task_pairs) * 32) * double(k) * 4;
+      const double cost = double(ceil_div(tasks, threads)) * (work + bytes / kBytesPerCycle + kTaskCycles);
+      if (cost < best_cost) {
+        best_cost = cost;
+        best = {ceil_div(std::max<int64_t>(rows, 1), task_rows), ceil_div(pairs, task_pairs), task_rows,
+                task_pairs * 2};
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace carnot::cpu

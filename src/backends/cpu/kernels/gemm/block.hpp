@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread's block of a matrix product or convolution: loops over panels, depth and rows around the tile kernels.
+// Internal to kernels/gemm and kernels/conv.
+#pragma once
+#include <cstdint>
+
+#include "backends/cpu/kernels/gemm/contract.hpp"
+
+namespace carnot::cpu {
+
+struct Block {
+  Isa isa = Isa::kScalar;
+  const float* const* a = nullptr;  // [taps][a_stride] row pointers, as in Tile
+  int64_t a_stride = 0;
+  int64_t rows = 0;
+  int64_t taps = 1;
+  int64_t depth = 0;         // floats a row at one tap
+  const float* b = nullptr;  // panel 0 of the whole matrix
+  const int64_t* b_offsets = nullptr;
+  int64_t b_stride = 0;
+  int64_t b_step = 16;
+  int64_t col0 = 0, col1 = 0;  // columns to compute; col0 a multiple of 16
+  float* c = nullptr;          // element (row 0 of the block, column 0 of the matrix)
+  int64_t ldc = 0;
+  int64_t row0 = 0;  // the block's first row within the whole output, for the residual and the callback
+  const Epilogue* epilogue = nullptr;  // bias and residual of the whole output
+};
+
+void run_block(const Block& block);
+
+// How an output of rows x panels is cut into tasks.
+struct Partition {
+  int64_t row_tasks = 1, col_tasks = 1;
+  int64_t rows = 0;    // of a task, the last may have fewer
+  int64_t panels = 0;  // likewise
+  int64_t tasks() const { return row_tasks * col_tasks; }
+};
+// `k` is the depth of the sum; `row_limit` bounds the rows of a task (0: no bound).
+Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads);
+
+}  // namespace carnot::cpu
