@@ -269,6 +269,10 @@ bool assign(std::string& to, const Attr& from) {
 }
 bool assign(DType& to, const Attr& from) {
   if (const auto* v = std::get_if<DType>(&from)) return to = *v, true;
+  // ONNX's numbers are ours.
+  if (const auto* v = std::get_if<int64_t>(&from); v && *v > 0 && *v < 256 && dtype_size(static_cast<DType>(*v)) > 0)
+    return to = static_cast<DType>(*v), true;
+  if (const auto* v = std::get_if<int64_t>(&from); v && *v == static_cast<int64_t>(DType::kString)) return to = DType::kString, true;
   return false;
 }
 bool assign(std::vector<int64_t>& to, const Attr& from) {

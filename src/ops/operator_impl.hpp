@@ -34,7 +34,7 @@ Attrs attrs_of(const T& op) {
   const T defaults{};
   std::apply(
       [&](const auto&... f) {
-        auto one = [&](const auto& field) {
+        [[maybe_unused]] auto one = [&](const auto& field) {
           const auto& value = op.*field.member;
           if (!field.required && value == defaults.*field.member) return;
           if constexpr (IsOptional<std::decay_t<decltype(value)>>::value) {
@@ -57,7 +57,7 @@ Result<Operator> make_from(const Attrs& attrs) {
     bool found = false;
     std::apply(
         [&](const auto&... f) {
-          auto one = [&](const auto& field) {
+          [[maybe_unused]] auto one = [&](const auto& field) {
             if (field.name != name) return;
             found = true;
             if (!assign(op.*field.member, attr))
@@ -71,7 +71,7 @@ Result<Operator> make_from(const Attrs& attrs) {
   }
   std::apply(
       [&](const auto&... f) {
-        auto one = [&](const auto& field) {
+        [[maybe_unused]] auto one = [&](const auto& field) {
           if (!field.required) return;
           for (const auto& [name, attr] : attrs)
             if (name == field.name) return;
