@@ -74,6 +74,7 @@ struct OpInfo {
   FixedList<OnnxName, 4> onnx = {};
   bool pointwise = false;      // out[i] depends on the (broadcast) inputs at i alone, see pointwise.hpp
   bool pure = true;            // false: random numbers; never folded or merged
+  bool view = false;           // the output holds the bytes of input 0 under another shape: no copy is needed
   int bodies = 0;              // number of subgraphs (If 2, Loop 1, Scan 1)
 };
 

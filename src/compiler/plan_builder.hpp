@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the assigned graph to the program: buffers, commands, constants. The last phase.
+#pragma once
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/plan.hpp"
+#include "engine/writer.hpp"
+#include "ir/graph.hpp"
+#include "tactics/tactic.hpp"
+
+namespace carnot::compiler {
+
+// The choice for every node, bodies of control flow included (bodies of groups are inside their group's command).
+using Assignment = std::map<const ir::Node*, tactics::Choice>;
+
+struct BuiltProgram {
+  engine::Program program;
+  std::vector<engine::ConstantPiece> constants;
+  std::vector<std::shared_ptr<const void>> owners;  // keep the pieces alive
+};
+
+Result<BuiltProgram> build_program(const ir::Graph& graph, const Assignment& assignment);
+
+}  // namespace carnot::compiler

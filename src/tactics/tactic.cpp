@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tactics/tactic.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "ops/group.hpp"
+
+namespace carnot::tactics {
+
+// One line per file of the backends' folders: CARNOT_TACTIC_FILE(family).
+#define CARNOT_TACTIC_FILE(family) std::vector<const Tactic*> tactics_##family();
+#include "all_tactics.inc"
+#undef CARNOT_TACTIC_FILE
+
+const std::vector<const Tactic*>& all_tactics() {
+  static const std::vector<const Tactic*> list = [] {
+    std::vector<const Tactic*> all;
+#define CARNOT_TACTIC_FILE(family) \
+  for (const Tactic* t : tactics_##family()) all.push_back(t);
+#include "all_tactics.inc"
+#undef CARNOT_TACTIC_FILE
+    std::sort(all.begin(), all.end(), [](const Tactic* a, const Tactic* b) {
+      return a->priority() != b->priority() ? a->priority() > b->priority() : a->name() < b->name();
+    });
+    return all;
+  }();
+  return list;
+}
+
+std::string Problem::str() const {
+  std::string text = node.op.str();
+  for (const ir::Value* v : node.inputs)
+    text += v ? fmt::format(" {}{}{}", dtype_name(v->dtype()), to_string(v->shape()), v->constant ? "!" : "") : " _";
+  text += " ->";
+  for (const ir::Value* v : node.outputs) text += fmt::format(" {}{}", dtype_name(v->dtype()), to_string(v->shape()));
+  return text;
+}
+
+Result<Choice> choose(const Problem& problem) {
+  std::string reasons;
+  for (const Tactic* tactic : all_tactics()) {
+    const Refusal reason = tactic->refuses(problem);
+    CARNOT_LOG(3, "tactic", "{} | {} | {}", problem.str(), tactic->name(), reason.empty() ? "accepts" : reason);
+    if (!reason.empty()) {
+      // A tactic for other operators says only its name's difference: not worth keeping.
+      if (reason != "other operator") reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", tactic->name(), reason);
+      continue;
+    }
+    auto candidate = tactic->build(problem, tactic->configs(problem, Effort::kHeuristic).front());
+    if (!candidate) return ir::at(&problem.node, std::move(candidate.error()));
+    Choice choice{std::move(*candidate), tactic, std::string(tactic->name())};
+    if (!choice.candidate.note.empty()) choice.note += ": " + choice.candidate.note;
+    return choice;
+  }
+  Choice reference;
+  reference.note = reasons.empty() ? "reference: no fast kernel for this operator" : "reference: " + reasons;
+  if (problem.node.as<ops::Group>()) return reference;
+  reference.candidate.kernel = fmt::format("ref:{}", problem.op().name());
+  reference.candidate.params = problem.op().attrs();
+  for (size_t i = 0; i < problem.node.inputs.size(); ++i)
+    reference.candidate.inputs.push_back(problem.node.inputs[i] ? Operand::of(i) : Operand::absent());
+  return reference;
+}
+
+}  // namespace carnot::tactics
