@@ -7,6 +7,8 @@ PYTHON = $(VENV)/bin/python
 # A translation unit takes up to 1.5 GB: no more jobs at once than the memory holds.
 JOBS ?= $(shell n=$$(nproc); m=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo); \
           [ $$m -lt 1 ] && m=1; [ $$n -lt $$m ] && echo $$n || echo $$m)
+FUZZ ?= $(notdir $(wildcard tests/fuzz/seeds/*))
+FUZZ_SECONDS ?= 60
 export PYTHONPATH := $(BUILD)/python
 
 .PHONY: help setup build test test-models demo bench asan fuzz clean
@@ -41,10 +43,10 @@ asan: setup       ## build with AddressSanitizer and UndefinedBehaviorSanitizer,
 	cmake --build build-asan -j $(JOBS)
 	ctest --test-dir build-asan --output-on-failure --no-tests=error -j $(JOBS)
 
-fuzz: setup       ## feed mutated ONNX files, engines and IR texts to the parsers (FUZZ_SECONDS=60 each)
-	cmake --preset asan
-	cmake --build build-asan -j $(JOBS) --target fuzz
-	scripts/fuzz.sh build-asan $(or $(FUZZ_SECONDS),60)
+fuzz: setup       ## feed mutated ONNX files, engines and graph texts to the parsers, FUZZ_SECONDS=60 each
+	cmake --preset fuzz
+	cmake --build build-fuzz -j $(JOBS) --target fuzz
+	cd build-fuzz && for f in $(FUZZ); do tests/fuzz_$$f --seconds $(FUZZ_SECONDS) ../tests/fuzz/seeds/$$f || exit 1; done
 
 clean:            ## remove what was built (not the Python environment, not the downloaded models)
-	rm -rf $(BUILD) build-asan
+	rm -rf $(BUILD) build-asan build-fuzz
