@@ -10,7 +10,7 @@ packages="
   g++ cmake ninja-build ccache
   python3 python3-dev python3-venv
   libprotozero-dev libflatbuffers-dev flatbuffers-compiler libxxhash-dev
-  libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libstb-dev
+  libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libzip-dev libstb-dev
   libgtest-dev libgmock-dev
 "
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/pipeline.hpp"
 
+#include "passes/manager.hpp"
+
 namespace carnot::compiler {
 
 Status stop_here(const ir::Graph& graph, const BuildOptions& options, std::string_view phase) {
@@ -9,6 +11,35 @@ Status stop_here(const ir::Graph& graph, const BuildOptions& options, std::strin
   return fail(Code::kCancelled, "stopped after phase '{}'", phase);
 }
 
-Status run_pipeline(ir::Graph& graph, const BuildOptions& options) { return stop_here(graph, options, "import"); }
+namespace {
+
+// The only list of passes.
+const std::vector<passes::Phase>& phases() {
+  static const std::vector<passes::Phase> list = {
+      {"canonicalize",
+       {
+           "fold-constants",  // what depends on weights alone is computed now
+       },
+       3},
+      {"precision", {}},
+      {"fuse", {}},
+      {"layout", {}},
+  };
+  return list;
+}
+
+}  // namespace
+
+Status run_pipeline(ir::Graph& graph, const BuildOptions& options) {
+  CARNOT_RETURN_IF_ERROR(stop_here(graph, options, "import"));
+  passes::ManagerOptions manager;
+  manager.cancelled = [&] { return options.progress && !options.progress("passes", 0.3); };
+  for (const passes::Phase& phase : phases()) {
+    CARNOT_ASSIGN(const auto reports, passes::run_phases(graph, {&phase, 1}, manager));
+    (void)reports;
+    CARNOT_RETURN_IF_ERROR(stop_here(graph, options, phase.name));
+  }
+  return {};
+}
 
 }  // namespace carnot::compiler

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// carnot build: model in, engine file out.
+#include <chrono>
+#include <filesystem>
+
+#include "command.hpp"
+#include "engine/writer.hpp"
+#include "ir/text.hpp"
+
+namespace carnot::tool {
+namespace {
+
+struct Arguments {
+  std::string model, output, device = "cpu", precision = "fp32", effort = "heuristic", stop_after;
+  std::vector<std::string> shapes;
+  bool quiet = false;
+};
+
+int build(const Arguments& a) {
+  compiler::BuildOptions options;
+  options.device = a.device;
+  options.precision = a.precision;
+  options.effort = a.effort;
+  options.stop_after = a.stop_after;
+  bool stopped = false;
+  options.on_stop = [&](const ir::Graph& graph, std::string_view) {
+    stopped = true;
+    std::fputs(ir::print(graph).c_str(), stdout);
+  };
+  for (const std::string& text : a.shapes) {
+    auto shape = parse_shape(text);
+    if (!shape) return report(shape.error());
+    options.shapes.insert(std::move(*shape));
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  auto bytes = build_model(a.model, options, a.quiet);
+  if (stopped) return kDone;
+  if (!bytes) return report(bytes.error());
+  const std::string output = a.output.empty() ? std::filesystem::path(a.model).stem().string() + ".engine" : a.output;
+  if (Status status = engine::write_file(output, *bytes); !status) return report(status.error());
+  if (!a.quiet)
+    std::fprintf(stderr, "%s: %.1f MB, built in %.2f s\n", output.c_str(), static_cast<double>(bytes->size()) / 1e6,
+                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  return kDone;
+}
+
+}  // namespace
+
+void add_build(CLI::App& app, int* exit_code) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* c = app.add_subcommand("build", "Build an engine from an ONNX model");
+  c->add_option("model", a->model, "ONNX file")->required();
+  c->add_option("-o,--output", a->output, "engine file (default: the model's name with .engine, in this folder)");
+  c->add_option("--device", a->device, "cpu")->capture_default_str();
+  c->add_option("--shape", a->shapes, "NAME:MIN[..OPT..MAX], sizes as 1x3x224x224; an input that is not named keeps its dynamic dims");
+  c->add_option("--precision", a->precision, "fp32")->capture_default_str();
+  c->add_option("--effort", a->effort, "heuristic: choose kernels without timing them")->capture_default_str();
+  c->add_option("--stop-after", a->stop_after, "print the graph after this phase: import canonicalize precision fuse layout assign")
+      ->check(CLI::IsMember({"import", "canonicalize", "precision", "fuse", "layout", "assign"}));
+  c->add_flag("-q,--quiet", a->quiet, "no progress, no summary");
+  c->callback([a, exit_code] { *exit_code = build(*a); });
+}
+
+}  // namespace carnot::tool
