@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -128,6 +130,14 @@ ThreadPool::ThreadPool(Options options) {
   if (threads_ == 1) return;
   state_ = std::make_unique<State>(threads_, options.spin_us);
   for (int w = 1; w < threads_; ++w) state_->workers.emplace_back([s = state_.get(), w] { s->worker_main(w); });
+  cpu_set_t cpus;
+  if (!options.leave_callers_cpu || sched_getaffinity(0, sizeof cpus, &cpus) != 0 || CPU_COUNT(&cpus) < threads_)
+    return;
+  const int here = sched_getcpu();
+  if (here < 0) return;
+  CPU_CLR(here, &cpus);
+  // A refusal leaves the worker where the system puts it, which is only slower.
+  for (std::thread& t : state_->workers) pthread_setaffinity_np(t.native_handle(), sizeof cpus, &cpus);
 }
 
 ThreadPool::~ThreadPool() {

@@ -26,6 +26,10 @@ class ThreadPool {
   struct Options {
     int threads = 0;        // the caller included; 0 = the processors that this process may use
     int64_t spin_us = 100;  // how long an idle worker spins before it parks
+    // Keeps the workers off the processor on which the pool was made, when there are enough processors: a worker that
+    // is woken on the caller's own processor, because all are busy, would otherwise wait until the caller has done all
+    // the work alone.
+    bool leave_callers_cpu = true;
   };
   explicit ThreadPool(Options options);
   explicit ThreadPool(int threads) : ThreadPool(Options{.threads = threads}) {}
