@@ -40,7 +40,7 @@ void run_block(const Block& p) {
   // Balanced pieces of the depth: several whole taps, or a part of one tap. With few rows there is nothing to keep in a
   // cache; and a residual that lies in the output must be read before the first store.
   const int64_t depth = std::max<int64_t>(p.depth, 1), taps = std::max<int64_t>(p.taps, 1);
-  const bool in_place = e.residual && e.residual + p.row0 * e.ld_residual == p.c;
+  const bool in_place = e.residual && e.residual + p.row0 * e.ld_residual == p.c && e.ld_residual == p.ldc;
   const bool whole = p.rows <= 16 || in_place;
   const int64_t part_depth = whole ? depth : ceil_div(depth, ceil_div(depth, kDepth));
   const int64_t group = whole ? taps : part_depth < depth ? 1 : std::clamp<int64_t>(kDepth / depth, 1, taps);
@@ -58,7 +58,7 @@ void run_block(const Block& p) {
     t.taps = std::min(group, p.taps - tap);
     for (int64_t d = 0; d < depth; d += part_depth) {
       t.depth = std::min(part_depth, p.depth - d);
-      t.a_offset = d;
+      t.a_offset = p.a_offset + d;
       t.b_offsets = p.b_offsets + tap;
       t.accumulate = tap + d > 0;
       t.last = tap + group >= p.taps && d + part_depth >= p.depth;

@@ -12,6 +12,7 @@ struct Block {
   Isa isa = Isa::kScalar;
   const float* const* a = nullptr;  // [taps][a_stride] row pointers, as in Tile
   int64_t a_stride = 0;
+  int64_t a_offset = 0;  // floats added to every row pointer (a group's first channel)
   int64_t rows = 0;
   int64_t taps = 1;
   int64_t depth = 0;         // floats a row at one tap
