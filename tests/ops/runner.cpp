@@ -55,6 +55,22 @@ std::string difference(const Constant& got, const Constant& expected, double tol
   return out;
 }
 
+Constant transposed(const Constant& from, const std::vector<int64_t>& perm) {
+  Constant to = make_tensor(from.dtype, from.dims);
+  for (size_t i = 0; i < perm.size(); ++i) to.dims[i] = from.dims[static_cast<size_t>(perm[i])];
+  const Dims strides = strides_of(from.dims);
+  dispatch_dtype(from.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for (int64_t i = 0; i < to.size(); ++i) {
+      int64_t rest = i, at = 0;
+      for (size_t k = perm.size(); k-- > 0; rest /= to.dims[k])
+        at += rest % to.dims[k] * strides[static_cast<size_t>(perm[k])];
+      static_cast<T*>(to.mutable_data())[i] = from.as<T>()[at];
+    }
+  });
+  return to;
+}
+
 std::string describe(const ops::ValueFacts& f) { return fmt::format("{}{}", dtype_name(f.dtype), to_string(f.shape)); }
 
 class Case {
@@ -106,10 +122,43 @@ class Case {
           return fmt::format("{}: output {}: {}", path.name, i, bad);
       }
     }
-    return "";
+    return check_permuted(*out);
   }
 
  private:
+  // Operators with permuted() must give the same on permuted axes. With a `layout` attribute only input 0 has these
+  // axes.
+  std::string check_permuted(const std::vector<std::optional<Constant>>& expected) const {
+    if (inputs_.empty() || !inputs_[0].tensor) return "";
+    const size_t rank = inputs_[0].tensor->dims.size();
+    if (rank < 2) return "";
+    std::vector<int64_t> last{0}, back{0, static_cast<int64_t>(rank) - 1};  // channels last, and back
+    for (size_t i = 2; i < rank; ++i) last.push_back(static_cast<int64_t>(i));
+    last.push_back(1);
+    for (size_t i = 1; i + 1 < rank; ++i) back.push_back(static_cast<int64_t>(i));
+    for (const auto& perm : {last, back}) {
+      auto op = op_.permuted(perm);
+      if (!op) continue;
+      const ops::Attrs attrs = op->attrs();
+      const bool layout =
+          std::any_of(attrs.begin(), attrs.end(), [](const auto& a) { return a.first == "layout"; }) ||
+          std::any_of(c_.attrs.begin(), c_.attrs.end(), [](const auto& a) { return a.first == "layout"; });
+      std::vector<PathInput> inputs = inputs_;
+      for (size_t i = 0; i < inputs.size(); ++i)
+        if (inputs[i].tensor && inputs[i].tensor->dims.size() == rank && (i == 0 || !layout))
+          inputs[i].tensor = transposed(*inputs[i].tensor, perm);
+      auto got = run_reference(*op, inputs, wanted_);
+      if (!got) return fmt::format("{}: {}", op->str(), got.error().message);
+      for (size_t i = 0; i < wanted_.size(); ++i) {
+        if (!wanted_[i]) continue;
+        const std::string bad =
+            difference(*(*got)[i], transposed(*expected[i], perm), default_tolerance(expected[i]->dtype));
+        if (!bad.empty()) return fmt::format("{} on axes {}: {}", op->str(), ops::to_string(ops::Attr(perm)), bad);
+      }
+    }
+    return "";
+  }
+
   std::string refused(const std::string& message) const {
     if (!c_.error) return message;
     if (message.find(*c_.error) != std::string::npos) return "";

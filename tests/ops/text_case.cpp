@@ -29,8 +29,9 @@ class Parser {
       while (!take(')')) {
         const std::string name(word());
         if (name.empty() || !take('=')) return invalid("expected name=value in the attributes");
-        CARNOT_ASSIGN(ops::Attr value, ops::parse_attr(attribute_text()));
-        c.attrs.emplace_back(name, std::move(value));
+        const Result<ops::Attr> value = ops::parse_attr(attribute_text());
+        if (!value) return value.error();
+        c.attrs.emplace_back(name, *value);
         take(',');
       }
     }
