@@ -31,9 +31,9 @@ test: build       ## all tests that fit into some minutes; ends with "N passed, 
 test-models: build  ## every model against ONNX Runtime (long)
 	$(PYTHON) scripts/test.py --build $(BUILD) --models
 
-demo: build       ## read the pictures of examples/ocr (DEMO="--compare" for ONNX Runtime beside it)
+demo: build       ## read the pictures of examples/ocr (COMPARE=1: with ONNX Runtime beside it)
 	$(PYTHON) scripts/models.py real ppocr_det ppocr_cls ppocr_rec
-	PYTHON="$(abspath $(PYTHON))" examples/ocr/demo.sh $(DEMO)
+	BUILD="$(abspath $(BUILD))" PYTHON="$(abspath $(PYTHON))" examples/ocr/demo.sh $(if $(COMPARE),--compare) $(DEMO)
 
 bench: build      ## time Carnot, ONNX Runtime and OpenVINO side by side (MODELS="a.onnx b.onnx" or all)
 	$(PYTHON) bench/compare_cpu.py $(if $(MODELS),$(MODELS),--all) --json $(BUILD)/bench.json
