@@ -216,7 +216,7 @@ def geomean(values):
 def header(peers):
     titles = [f"{NAMES[p]:^45}" for p in peers]
     columns = [f"{'min':>8} {'p50':>8} {'p90':>8} {'build s':>7} {'MB':>5} {'err':>5}" for _ in peers]
-    return "\n".join([f"{'':24} | " + " | ".join(titles), f"{'model (ms)':24} | " + " | ".join(columns)])
+    return "\n".join([f"{'':26} | " + " | ".join(titles), f"{'model (ms)':26} | " + " | ".join(columns)])
 
 
 def line(row, peers):
@@ -228,7 +228,7 @@ def line(row, peers):
                 f"{error.replace('e-0', 'e-'):>5}")
     first = row[peers[0]]
     against = [f"{row[p]['min'] / first['min']:5.2f}x" if "min" in row[p] and "min" in first else "    -" for p in peers[1:]]
-    return f"{row['model']:24} | " + " | ".join(cell(row[p]) for p in peers) + " | " + " ".join(against)
+    return f"{row['model']:26} | " + " | ".join(cell(row[p]) for p in peers) + " | " + " ".join(against)
 
 
 def summary(rows, peers):
