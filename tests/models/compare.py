@@ -7,8 +7,8 @@ usage: compare.py [MODEL...] [--all] [--seeds 3] [--shape NAME:1x3x224x224] [--t
 MODEL is a name of `scripts/models.py list` or an ONNX file. Each model runs in a process of its own (a crash or a hang is
 a row of the table) at every shape that scripts/feeds.py knows for it, with --seeds different inputs. The error is that of
 scripts/agreement.py: the largest absolute difference divided by the output's range.
-Build times are those of Carnot's build and of ONNX Runtime's session; memory is the peak of `carnot run` on the saved
-engine in a fresh process.
+Build times are those of Carnot's build and of ONNX Runtime's session; memory (MB) is that of a run of the saved engine in a
+process of its own.
 """
 import argparse
 import hashlib
@@ -27,9 +27,8 @@ import feeds
 import models
 BUILD = pathlib.Path(os.environ.get("CARNOT_BUILD", ROOT / "build"))
 THREADS = 2
-# The peak of a child counts what its parent held before exec: start it from a parent that holds nothing.
-LAUNCH = ("import resource,subprocess,sys; code=subprocess.run(sys.argv[1:]).returncode; "
-          "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code & 255)")
+# What a run may take, in bytes: 1.3 times its weights and activations, and 30 MB for code, stacks and the allocator.
+MEMORY_FACTOR, MEMORY_EXTRA = 1.3, 30e6
 
 
 def compare_one(name, seeds, shapes, engine_file, twice):
@@ -99,18 +98,19 @@ def compare_one(name, seeds, shapes, engine_file, twice):
 
 
 def memory(engine_file):
-    """Peak resident MB of `carnot run` on the engine, with the first inputs that were compared."""
+    """Peak, weights and activations (bytes) of a run of the engine with the first inputs that were compared, see footprint.py."""
     import numpy as np
-    command = [sys.executable, "-S", "-c", LAUNCH, str(BUILD / "carnot"), "run", str(engine_file), "--threads", str(THREADS)]
+    command = [sys.executable, "-S", str(pathlib.Path(__file__).with_name("footprint.py")), str(BUILD / "libcarnot.so"),
+               str(engine_file), str(THREADS)]
     with np.load(engine_file.with_suffix(".npz")) as values:
         for index, name in enumerate(values.files):
             file = engine_file.with_suffix(f".{index}.npy")
             np.save(file, values[name])
-            command += ["--input", f"{name}={file}"]
+            command.append(f"{name}={file}")
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
     if done.returncode:
-        raise RuntimeError(f"carnot run ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[0]}")
-    return int(done.stdout.strip().splitlines()[-1]) / 1024
+        raise RuntimeError((done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1])
+    return json.loads(done.stdout)
 
 
 def check(name, seeds=3, shapes=None, timeout=900, twice=False, want_memory=True):
@@ -132,7 +132,10 @@ def check(name, seeds=3, shapes=None, timeout=900, twice=False, want_memory=True
         row = json.loads(done.stdout.strip().splitlines()[-1])
         if want_memory:
             try:
-                row["peak_mb"] = memory(engine_file)
+                row |= memory(engine_file)
+                limit = MEMORY_FACTOR * (row["weights"] + row["activations"]) + MEMORY_EXTRA
+                if row["peak"] > limit:
+                    row["problems"].append(f"a run takes {row['peak'] / 1e6:.0f} MB, more than {limit / 1e6:.0f}")
             except (RuntimeError, OSError, subprocess.TimeoutExpired) as problem:
                 row["problems"].append(f"memory: {problem}")
         return row
@@ -144,10 +147,11 @@ def agrees(row, tolerance=agreement.TOLERANCE):
 
 
 def line(row):
-    number = lambda key, form: format(row[key], form) if key in row else "-"
+    number = lambda key, form: format(row[key], form) if key in row else f"{'-':>7}"
+    megabytes = lambda key: f"{row[key] / 1e6:7.0f}" if key in row else f"{'-':>7}"
     compared = sum("errors" in case for case in row.get("cases", ()))
     return (f"{row['model']:26} {row['worst']:8.1e} {compared:5}  {number('build_s', '7.2f')} {number('ort_session_s', '7.2f')} "
-            f"{number('load_s', '7.3f')} {number('peak_mb', '7.0f')}  {'; '.join(row['problems'])[:200]}")
+            f"{number('load_s', '7.3f')} {megabytes('weights')} {megabytes('activations')} {megabytes('peak')}  {'; '.join(row['problems'])[:200]}")
 
 
 def main():
@@ -169,7 +173,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     names = options.models or ([*models.REAL, *models.graph_names()] if options.all else parser.error("no model given"))
-    print(f"{'model':26} {'error':>8} {'cases':>5}  {'build s':>7} {'ort s':>7} {'load s':>7} {'peak MB':>7}")
+    print(f"{'model':26} {'error':>8} {'cases':>5}  {'build s':>7} {'ort s':>7} {'load s':>7} {'weights':>7} {'activ.':>7} {'peak MB':>7}")
     rows = []
     for name in names:
         rows.append(check(name, options.seeds, feeds.parse_shapes(options.shape), options.timeout, options.twice,
