@@ -41,7 +41,7 @@ ir::Location join(const std::vector<ir::Node*>& nodes) {
   // The root comes first in a match, and last in the model.
   for (size_t i = nodes.size(); i-- > 0;) {
     const ir::Location& one = nodes[i]->where;
-    if (one.name.empty()) continue;
+    if (one.name.empty() || (i + 1 < nodes.size() && one.name == nodes[i + 1]->where.name)) continue;
     out.name += (out.name.empty() ? "" : "+") + one.name;
     out.type += (out.type.empty() ? "" : "+") + one.type;
   }
