@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "importers/onnx/import.hpp"
+
+#include <filesystem>
+#include <string_view>
+
+#include "importers/onnx/importer.hpp"
+
+namespace carnot::onnx {
+
+Result<std::unique_ptr<ir::Graph>> import_onnx_bytes(std::span<const std::byte> bytes, const ImportOptions& options, std::shared_ptr<const void> owner) {
+  const auto here = [&](Error e) { return std::move(e).within(options.name); };
+  if (bytes.empty()) return here(fail(Code::kDataCorrupt, "the file is empty"));
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("version https://git-lfs")) return here(fail(Code::kDataCorrupt, "this is a Git LFS pointer, not the model; run 'git lfs pull'"));
+  auto model = read_model(bytes);
+  if (!model) return here(std::move(model.error()).within("not an ONNX model, or a damaged one"));
+  Tensors tensors(std::move(owner), options.folder, options.external_root);
+  auto graph = Importer(*model, options, tensors).run();
+  if (!graph) return here(std::move(graph.error()));
+  return graph;
+}
+
+Result<std::unique_ptr<ir::Graph>> import_onnx_file(const std::string& path, const ImportOptions& options) {
+  CARNOT_ASSIGN(std::shared_ptr<MappedFile> file, MappedFile::open(path));
+  ImportOptions here = options;
+  here.name = path;
+  here.folder = std::filesystem::path(path).parent_path().string();
+  if (here.folder.empty()) here.folder = ".";
+  return import_onnx_bytes(file->bytes(), here, file);
+}
+
+}  // namespace carnot::onnx
