@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of kernel families share.
 #pragma once
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
