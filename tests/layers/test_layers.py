@@ -69,6 +69,23 @@ def test_the_include_rule_sees_a_violation():
     assert violations(right) == []
 
 
+def test_examples_use_the_public_headers_alone():
+    """An example is what a user can write: it may include its own files and include/carnot."""
+    inside = []
+    for file in (ROOT / "examples").rglob("*"):
+        if file.suffix in CODE:
+            inside += [f"{file.relative_to(ROOT)}: {name}" for name in INCLUDE.findall(file.read_text())
+                       if not (file.parent / name).is_file() and not (ROOT / "include" / name).is_file()]
+    assert inside == []
+
+
+def test_every_source_names_its_licence():
+    files = [p for folder in ("src", "include", "tools", "python", "examples", "tests", "bench", "scripts")
+             for p in (ROOT / folder).rglob("*") if p.suffix in CODE | {".py", ".sh"}]
+    assert len(files) > 50
+    assert [str(p.relative_to(ROOT)) for p in files if "SPDX-License-Identifier: Apache-2.0" not in p.read_text()[:200]] == []
+
+
 def test_runtime_exports_the_c_interface_only():
     symbols = [line.split()[-1] for line in output("nm", "-D", "--defined-only", str(LIBRARY)).splitlines()]
     assert [name for name in symbols if not name.startswith("carnot_")] == []
