@@ -122,12 +122,4 @@ void store_planes(TensorView& to, const Planes& planes, std::string_view layout)
   store(to, data);
 }
 
-bool next_index(Dims& index, const Dims& dims) {
-  for (size_t i = dims.size(); i-- > 0;) {
-    if (++index[i] < dims[i]) return true;
-    index[i] = 0;
-  }
-  return false;
-}
-
 }  // namespace carnot::ops

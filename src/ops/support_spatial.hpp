@@ -5,6 +5,7 @@
 #include <span>
 
 #include "ops/support_check.hpp"
+#include "ops/support_shape.hpp"  // next_index
 
 namespace carnot::ops {
 
@@ -49,8 +50,5 @@ struct Planes {
 Result<Planes> load_planes(const TensorView& x, std::string_view layout);
 Dims plane_dims(const Dims& dims, std::string_view layout);
 void store_planes(TensorView& to, const Planes& planes, std::string_view layout);
-
-// Row-major counting: advances `index` within `dims`; false after the last one.
-bool next_index(Dims& index, const Dims& dims);
 
 }  // namespace carnot::ops
