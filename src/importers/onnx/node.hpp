@@ -50,6 +50,7 @@ class NodeContext {
   // The elements of an integer input that is known now, else an error that says so.
   Result<std::vector<int64_t>> known_ints(size_t i, std::string_view what) const;
   size_t outputs() const { return outputs_; }  // up to the last one that has a name
+  size_t listed_outputs() const { return proto_.outputs.size(); }  // unnamed ones at the end too
   int64_t opset() const { return opset_; }
   std::string_view type() const { return proto_.op_type; }
 
