@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "ir/interpret.hpp"
+#include "passes/support_constants.hpp"
+#include "passes/support_views.hpp"
 
 namespace carnot::passes {
 namespace {
@@ -77,6 +79,11 @@ Result<bool> FoldConstants::run(ir::Graph& graph, PassContext& context) const {
           all_known = false;
       }
       if (all_known || !foldable(*node, context)) continue;
+      // The one operator that is often folded over whole weights; the reference takes seconds for a large embedding.
+      if (auto perm = perm_of(node)) {
+        changed |= replace(g, node->out(), transposed(*node->in(0)->constant, *perm));
+        continue;
+      }
       std::vector<TensorView> operands;
       for (const ir::Value* v : node->inputs) operands.push_back(v ? v->constant->view() : TensorView{});
       auto results = ir::interpret(*node, operands);
