@@ -136,6 +136,7 @@ ThreadPool::ThreadPool(Options options) {
   const int here = sched_getcpu();
   if (here < 0) return;
   CPU_CLR(here, &cpus);
+  callers_cpu_ = here;
   // A refusal leaves the worker where the system puts it, which is only slower.
   for (std::thread& t : state_->workers) pthread_setaffinity_np(t.native_handle(), sizeof cpus, &cpus);
 }
@@ -188,7 +189,9 @@ void ThreadPool::run_chunk(int64_t tasks, Body body, const void* ctx) {
   s.announce(int(std::min<int64_t>(tasks - 1, INT_MAX)));
   s.work(0);
   auto finished = [&] { return s.done.load(std::memory_order_acquire) == uint32_t(tasks); };
-  if (!spin(s.spin_us, finished)) {
+  // The rest is at most a task of each worker, so the caller waits longer before it parks: a parked caller is woken on the worker's
+  // processor if its own was taken meanwhile, and the two would then share it.
+  if (!spin(20 * s.spin_us, finished)) {
     s.caller_parked.store(1, std::memory_order_seq_cst);
     for (uint32_t d; (d = s.done.load(std::memory_order_seq_cst)) != uint32_t(tasks);) futex_wait(s.done, d);
     s.caller_parked.store(0, std::memory_order_relaxed);

@@ -38,6 +38,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return threads_; }
+  // The processor that the workers keep off (see Options), or -1. A benchmark may pin its calling thread there.
+  int callers_cpu() const { return callers_cpu_; }
 
   // Calls fn(task) or fn(task, worker) once for each task in [0, tasks), 0 <= worker < threads(), and returns when all
   // are done. What the bodies wrote is visible to the caller afterwards.
@@ -86,6 +88,7 @@ class ThreadPool {
   void run_chunk(int64_t tasks, Body body, const void* ctx);
 
   int threads_;
+  int callers_cpu_ = -1;
   std::unique_ptr<State> state_;  // null when threads_ == 1
 };
 
