@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the convolution and matrix kernels on the layers of known networks, and what share of the multiply-add peak they reach.
+// Times the convolution and matrix kernels on the layers of known networks, and what share of the multiply-add peak
+// they reach.
 //
 //   kernels_cpu [threads] [filter]      CARNOT_ISA=avx2 picks the instruction set
 //
-// Each line is the minimum over a tenth of a second, weights and activations warm. The peak is measured by the best inner kernel
-// on data in the first-level cache, one thread, times the threads.
+// Each line is the minimum over a tenth of a second, weights and activations warm; "in turn" runs the layers one after
+// the other as a network would, each with its own weights. The peak is measured by the best inner kernel on data in the
+// first-level cache, one thread, times the threads.
 #include <sched.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -45,6 +50,7 @@ struct Bench {
   std::string filter;
   double peak = 0;
   double total_seconds = 0, total_flops = 0;
+  std::vector<std::function<void()>> network;  // every layer since the last total, as often as the network has it
 
   Bench(int threads, const char* filter) : pool(threads), filter(filter) {
     cpu_set_t cpus;
@@ -63,40 +69,76 @@ struct Bench {
     const int64_t offset = 0;
     for (auto [k, end] = gemm_kernels(); k != end; ++k) {
       if (k->isa != kernel_isa()) continue;
-      const Tile t{.a = rows, .a_stride = 16, .b = b.data(), .b_offsets = &offset, .b_stride = depth * 16, .taps = 1, .depth = depth,
-                   .c = c.data(), .ldc = 128, .rows = k->rows, .cols = k->panels * 16};
-      const double s = fastest([&] { for (int i = 0; i < 100; ++i) k->run(t); }, 0.1) / 100;
+      const Tile t{.a = rows,
+                   .a_stride = 16,
+                   .b = b.data(),
+                   .b_offsets = &offset,
+                   .b_stride = depth * 16,
+                   .taps = 1,
+                   .depth = depth,
+                   .c = c.data(),
+                   .ldc = 128,
+                   .rows = k->rows,
+                   .cols = k->panels * 16};
+      const double s = fastest(
+                           [&] {
+                             for (int i = 0; i < 100; ++i) k->run(t);
+                           },
+                           0.1) /
+                       100;
       const double flops = 2.0 * double(depth * t.rows * t.cols) / s;
       std::printf("%-14s %7.1f GF/s\n", k->name, flops * 1e-9);
       peak = std::max(peak, flops * pool.threads());
     }
-    std::printf("peak of %d threads: %.1f GF/s (%s)\n\n", pool.threads(), peak * 1e-9, std::string(isa_name(kernel_isa())).c_str());
+    std::printf("peak of %d threads: %.1f GF/s (%s)\n\n", pool.threads(), peak * 1e-9,
+                std::string(isa_name(kernel_isa())).c_str());
   }
 
   void report(const std::string& name, int times, double flops, double bytes, double seconds) {
-    std::printf("%-44s x%-2d %9.1f us %8.1f GF/s %5.1f %% %7.1f GB/s\n", name.c_str(), times, seconds * 1e6, flops / seconds * 1e-9,
-                100 * flops / seconds / peak, bytes / seconds * 1e-9);
+    std::printf("%-44s x%-2d %9.1f us %8.1f GF/s %5.1f %% %7.1f GB/s\n", name.c_str(), times, seconds * 1e6,
+                flops / seconds * 1e-9, 100 * flops / seconds / peak, bytes / seconds * 1e-9);
     total_seconds += times * seconds;
     total_flops += times * flops;
   }
   void total(const char* name) {
     if (total_seconds > 0)
-      std::printf("%-44s     %9.1f us %8.1f GF/s %5.1f %%\n\n", name, total_seconds * 1e6, total_flops / total_seconds * 1e-9,
-                  100 * total_flops / total_seconds / peak);
+      std::printf("%-44s     %9.1f us %8.1f GF/s %5.1f %%\n", name, total_seconds * 1e6,
+                  total_flops / total_seconds * 1e-9, 100 * total_flops / total_seconds / peak);
+    if (!network.empty() && total_seconds > 0) {
+      const double s = fastest(
+          [&] {
+            for (auto& layer : network) layer();
+          },
+          0.5);
+      std::printf("%-44s     %9.1f us %8.1f GF/s %5.1f %%\n\n", (std::string(name) + ", in turn").c_str(), s * 1e6,
+                  total_flops / s * 1e-9, 100 * total_flops / s / peak);
+    }
+    network.clear();
     total_seconds = total_flops = 0;
   }
 
-  void conv(const char* net, int64_t size, int64_t ic, int64_t oc, int64_t kernel, int64_t stride, int times, int64_t groups = 1,
-            Activation activation = Activation::kRelu) {
-    const std::string name = std::string(net) + " " + std::to_string(size) + "x" + std::to_string(size) + " " + std::to_string(ic) +
-                             "->" + std::to_string(oc) + " k" + std::to_string(kernel) + " s" + std::to_string(stride) + " g" +
-                             std::to_string(groups);
+  void conv(const char* net, int64_t size, int64_t ic, int64_t oc, int64_t kernel, int64_t stride, int times,
+            int64_t groups = 1, Activation activation = Activation::kRelu) {
+    const std::string name = std::string(net) + " " + std::to_string(size) + "x" + std::to_string(size) + " " +
+                             std::to_string(ic) + "->" + std::to_string(oc) + " k" + std::to_string(kernel) + " s" +
+                             std::to_string(stride) + " g" + std::to_string(groups);
     if (name.find(filter) == std::string::npos) return;
     const int64_t pad = (kernel - 1) / 2, out = (size + 2 * pad - kernel) / stride + 1;
-    Conv c{.in_channels = ic, .out_channels = oc, .groups = groups, .in = {1, size, size}, .out = {1, out, out},
-           .kernel = {1, kernel, kernel}, .stride = {1, stride, stride}, .pad = {0, pad, pad}};
-    const std::vector<float> x(size_t(size * size * ic), 0.5f), w(size_t(oc * (ic / groups) * kernel * kernel), 0.01f);
-    const std::vector<float> bias(size_t(oc), 1.f);
+    Conv c{.in_channels = ic,
+           .out_channels = oc,
+           .groups = groups,
+           .in = {1, size, size},
+           .out = {1, out, out},
+           .kernel = {1, kernel, kernel},
+           .stride = {1, stride, stride},
+           .pad = {0, pad, pad}};
+    const std::vector<float> x(size_t(size * size * ic), 0.5f);
+    // Random and scaled so that the values of a whole network stay in range: infinities would slow it down.
+    std::vector<float> w(size_t(oc * (ic / groups) * kernel * kernel));
+    std::minstd_rand random(1);
+    const float scale = std::sqrt(6.f / float(ic / groups * kernel * kernel));
+    for (float& v : w) v = scale * (2 * float(random()) / float(random.max()) - 1);
+    const std::vector<float> bias(size_t(oc), 0.01f);
     std::vector<float> packed(size_t(packed_weights_size(c))), y(size_t(out * out * oc));
     std::vector<char> scratch(conv_workspace(c, pool.threads()) + 64);
     pack_weights(c, w.data(), packed.data());
@@ -106,10 +148,22 @@ struct Bench {
     const double s = fastest([&] { run_conv(c, scratch.data(), pool); }, 0.1);
     report(name, times, 2.0 * double(out * out * oc * (ic / groups) * kernel * kernel),
            4.0 * double(x.size() + w.size() + y.size()), s);
+    // With weights of its own, and the activations as the layer before left them: in two buffers in turn.
+    for (int i = 0; i < times; ++i)
+      network.push_back([this, c, packed, bias, scratch]() mutable {
+        c.x = activations[network_step % 2].data();
+        c.y = activations[++network_step % 2].data();
+        c.w = packed.data();
+        c.epilogue.bias = bias.data();
+        run_conv(c, scratch.data(), pool);
+      });
   }
+  std::vector<float> activations[2] = {std::vector<float>(4 << 20, 0.01f), std::vector<float>(4 << 20, 0.01f)};
+  int network_step = 0;
 
   void gemm(const char* net, int64_t m, int64_t n, int64_t k, int times, Activation activation = Activation::kNone) {
-    const std::string name = std::string(net) + " " + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
+    const std::string name =
+        std::string(net) + " " + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
     if (name.find(filter) == std::string::npos) return;
     const std::vector<float> a(size_t(m * k), 0.5f), w(size_t(packed_size(k, n)), 0.25f), bias(size_t(n), 1.f);
     std::vector<float> y(size_t(m * n));
@@ -125,13 +179,37 @@ struct Bench {
     const int64_t ld = heads * d;
     const std::vector<float> q(size_t(s * ld), 0.5f), k(size_t(s * ld), 0.5f), p(size_t(heads * s * s), 0.1f);
     std::vector<float> scores(size_t(heads * s * s)), out(size_t(s * ld));
-    BatchedMatmul qk{.m = s, .n = s, .k = d, .batch = {1, 1, 1, heads}, .a = q.data(), .a_row = ld, .a_batch = {0, 0, 0, d},
-                     .b = k.data(), .b_row = 1, .b_col = ld, .b_batch = {0, 0, 0, d}, .c = scores.data(), .c_row = s,
-                     .c_batch = {0, 0, 0, s * s}, .scale = 0.125f};
-    BatchedMatmul pv{.m = s, .n = d, .k = s, .batch = {1, 1, 1, heads}, .a = p.data(), .a_row = s, .a_batch = {0, 0, 0, s * s},
-                     .b = k.data(), .b_row = ld, .b_batch = {0, 0, 0, d}, .c = out.data(), .c_row = ld, .c_batch = {0, 0, 0, d}};
+    BatchedMatmul qk{.m = s,
+                     .n = s,
+                     .k = d,
+                     .batch = {1, 1, 1, heads},
+                     .a = q.data(),
+                     .a_row = ld,
+                     .a_batch = {0, 0, 0, d},
+                     .b = k.data(),
+                     .b_row = 1,
+                     .b_col = ld,
+                     .b_batch = {0, 0, 0, d},
+                     .c = scores.data(),
+                     .c_row = s,
+                     .c_batch = {0, 0, 0, s * s},
+                     .scale = 0.125f};
+    BatchedMatmul pv{.m = s,
+                     .n = d,
+                     .k = s,
+                     .batch = {1, 1, 1, heads},
+                     .a = p.data(),
+                     .a_row = s,
+                     .a_batch = {0, 0, 0, s * s},
+                     .b = k.data(),
+                     .b_row = ld,
+                     .b_batch = {0, 0, 0, d},
+                     .c = out.data(),
+                     .c_row = ld,
+                     .c_batch = {0, 0, 0, d}};
     for (const auto& [what, matmul] : {std::pair{" QK^T ", &qk}, {" PV ", &pv}}) {
-      const std::string name = net + std::string(what) + std::to_string(heads) + "x" + std::to_string(s) + "x" + std::to_string(d);
+      const std::string name =
+          net + std::string(what) + std::to_string(heads) + "x" + std::to_string(s) + "x" + std::to_string(d);
       if (name.find(filter) == std::string::npos) continue;
       std::vector<char> scratch(matmul_workspace(*matmul, pool.threads()) + 64);
       const double seconds = fastest([&] { run_matmul(*matmul, scratch.data(), pool); }, 0.1);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inner kernel of depthwise convolution: a run of output pixels along the width, all channels of a range. Internal
-// to kernels/conv.
+// The inner kernel of depthwise convolution: one output row, all channels of a range. Internal to kernels/conv.
 #pragma once
 #include <cstdint>
 
@@ -10,13 +9,16 @@
 namespace carnot::cpu {
 
 // For each pixel p < pixels and channel ch < channels:
-//   y[p][ch] = activation(bias[ch] + sum over rows r, k of x[r][p * x_step + k * k_step + ch] * w[r][k * w_step + ch])
+//   y[p][ch] = activation(bias[ch] + sum over rows r, taps k of x[r][p * stride + k * dilation - pad][ch] * w[r][k][ch]
+//   + residual)
+// where input positions outside [0, in_pixels) count as zeros and are not read.
 struct DepthwiseRun {
-  const float* const* x = nullptr;  // [rows] the input pixel under kernel position 0 of the first output pixel
-  const float* const* w = nullptr;  // [rows] the weights of kernel position 0
-  int64_t rows = 0;                 // kernel rows inside the input
-  int64_t taps = 0;                 // kernel positions along the width, all inside the input
-  int64_t x_step = 0, k_step = 0, w_step = 0;
+  const float* const* x = nullptr;  // [rows] pixel 0 of the input rows that lie inside the input
+  const float* const* w = nullptr;  // [rows] the weights of their tap 0; readable up to a multiple of 16 channels
+  int64_t rows = 0;
+  int64_t taps = 0, stride = 1, dilation = 1, pad = 0;
+  int64_t in_pixels = 0, ldx = 0;
+  int64_t ldw = 0;  // floats between taps
   int64_t pixels = 0, channels = 0;
   float* y = nullptr;
   int64_t ldy = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The depthwise kernel, written once and compiled for each instruction set (see base/simd/vec.hpp). Vectors run over
-// channels; a block of neighbouring pixels shares the weights, and, when the steps are known, each input vector serves
+// channels; a block of neighbouring pixels shares the weights, and, when the shape is known, each input vector serves
 // all the outputs that it touches.
 #include "backends/cpu/kernels/conv/depthwise.hpp"
 #include "backends/cpu/kernels/gemm/activate.hpp"
@@ -8,7 +8,12 @@
 namespace carnot::cpu::CARNOT_SIMD_ISA {
 namespace {
 
-constexpr int kBlock = kRegisters == 32 ? 8 : 4;  // pixels in registers
+// Pixels of a block: more than the 8 sums that hide the latency of the multiply-add. The sides of feature maps are
+// often multiples of 7.
+constexpr int kWide = kRegisters == 32 ? 14 : 7;
+
+// Read in place of padding: a conditional pointer is cheaper than a conditional multiply-add.
+alignas(64) constexpr float kZeros[16] = {};
 
 template <bool kFull>
 CARNOT_INLINE F32 load_channels(const float* p, Mask m) {
@@ -16,83 +21,114 @@ CARNOT_INLINE F32 load_channels(const float* p, Mask m) {
   return load_mask(p, m);
 }
 
-// kPixels outputs of one vector of channels. kTaps and kStride 0: any, read at run time.
-template <int kPixels, int kTaps, int kStride, bool kFull>
+// kPixels outputs of one vector of channels. kTaps and kStride 0: any, read at run time. kInside: no input position of
+// the block lies in the padding.
+template <int kPixels, int kTaps, int kStride, bool kFull, bool kInside>
 CARNOT_INLINE void block(const DepthwiseRun& d, int64_t pixel, int64_t ch, Mask m) {
   F32 acc[kPixels];
   const F32 start = d.bias ? load_channels<kFull>(d.bias + ch, m) : zero();
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) acc[p] = start;
+  const int64_t first = pixel * (kStride ? kStride : d.stride) - d.pad;  // input position of the first pixel's tap 0
+  const int64_t ldx = d.ldx;
   for (int64_t r = 0; r < d.rows; ++r) {
-    const float* x = d.x[r] + pixel * d.x_step + ch;
+    const float* x = d.x[r] + first * ldx + ch;
     const float* w = d.w[r] + ch;
     if constexpr (kTaps > 0) {
       F32 weight[kTaps];
 #pragma GCC unroll 8
-      for (int k = 0; k < kTaps; ++k) weight[k] = load(w + k * d.w_step);
-        // Input i meets output p at kernel position i - p * stride.
-#pragma GCC unroll 32
+      for (int k = 0; k < kTaps; ++k) weight[k] = load(w + k * d.ldw);
+        // Input i meets output p at tap i - p * stride.
+#pragma GCC unroll 48
       for (int i = 0; i < (kPixels - 1) * kStride + kTaps; ++i) {
-        const F32 v = load_channels<kFull>(x + i * d.k_step, m);
-#pragma GCC unroll 8
+        const float* xi = x + i * ldx;
+        if (!kInside && uint64_t(first + i) >= uint64_t(d.in_pixels)) xi = kZeros;
+        const F32 v = load_channels<kFull>(xi, m);
+#pragma GCC unroll 16
         for (int p = 0; p < kPixels; ++p)
           if (i - p * kStride >= 0 && i - p * kStride < kTaps) acc[p] = fma(v, weight[i - p * kStride], acc[p]);
       }
     } else {
       for (int64_t k = 0; k < d.taps; ++k) {
-        const F32 weight = load(w + k * d.w_step);
-#pragma GCC unroll 8
-        for (int p = 0; p < kPixels; ++p)
-          acc[p] = fma(load_channels<kFull>(x + p * d.x_step + k * d.k_step, m), weight, acc[p]);
+        const F32 weight = load(w + k * d.ldw);
+        const float* xk = x + k * d.dilation * ldx;
+#pragma GCC unroll 16
+        for (int p = 0; p < kPixels; ++p) {
+          const float* xi = xk + p * d.stride * ldx;
+          if (!kInside && uint64_t(first + p * d.stride + k * d.dilation) >= uint64_t(d.in_pixels)) xi = kZeros;
+          acc[p] = fma(load_channels<kFull>(xi, m), weight, acc[p]);
+        }
       }
     }
   }
-  const bool relu = d.activation == Activation::kRelu, clip = d.activation == Activation::kClip;
-  const F32 lo = set1(clip ? d.alpha : 0.f), hi = set1(clip ? d.beta : __builtin_inff());
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-    F32 v = acc[p];
-    if (d.residual && !d.residual_after) v = v + load_channels<kFull>(d.residual + (pixel + p) * d.ld_residual + ch, m);
-    if (relu || clip) v = min(hi, max(lo, v));
-    float* y = d.y + (pixel + p) * d.ldy + ch;
+  if (d.residual && !d.residual_after) {
+    const float* residual = d.residual + pixel * d.ld_residual + ch;
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p, residual += d.ld_residual) acc[p] = acc[p] + load_channels<kFull>(residual, m);
+  }
+  if (d.activation == Activation::kRelu || d.activation == Activation::kClip) {
+    const bool clip = d.activation == Activation::kClip;
+    const F32 lo = set1(clip ? d.alpha : 0.f), hi = set1(clip ? d.beta : __builtin_inff());
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p) acc[p] = min(hi, max(lo, acc[p]));
+  }
+  float* y = d.y + pixel * d.ldy + ch;
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p, y += d.ldy) {
     if constexpr (kFull)
-      store(y, v);
+      store(y, acc[p]);
     else
-      store_mask(y, v, m);
+      store_mask(y, acc[p], m);
   }
 }
 
 template <int kPixels, int kTaps, int kStride>
-void channels(const DepthwiseRun& d, int64_t pixel) {
+CARNOT_INLINE void channels(const DepthwiseRun& d, int64_t pixel) {
+  const int64_t first = pixel * d.stride - d.pad;
+  const int64_t last = first + (kPixels - 1) * d.stride + (d.taps - 1) * d.dilation;
   int64_t ch = 0;
-  for (; ch + kLanes <= d.channels; ch += kLanes) block<kPixels, kTaps, kStride, true>(d, pixel, ch, Mask{});
-  if (ch < d.channels) block<kPixels, kTaps, kStride, false>(d, pixel, ch, mask_first(d.channels - ch));
+  if (first >= 0 && last < d.in_pixels) {
+    for (; ch + kLanes <= d.channels; ch += kLanes) block<kPixels, kTaps, kStride, true, true>(d, pixel, ch, Mask{});
+  } else {
+    for (; ch + kLanes <= d.channels; ch += kLanes) block<kPixels, kTaps, kStride, true, false>(d, pixel, ch, Mask{});
+  }
+  if (ch < d.channels) block<kPixels, kTaps, kStride, false, false>(d, pixel, ch, mask_first(d.channels - ch));
 }
 
 template <int kTaps, int kStride>
-void pixels(const DepthwiseRun& d) {
+CARNOT_INLINE void pixels(const DepthwiseRun& d) {
   int64_t p = 0;
-  for (; p + kBlock <= d.pixels; p += kBlock) channels<kBlock, kTaps, kStride>(d, p);
-  if (p + kBlock / 2 <= d.pixels) channels<kBlock / 2, kTaps, kStride>(d, p), p += kBlock / 2;
+  for (; p + kWide <= d.pixels; p += kWide) channels<kWide, kTaps, kStride>(d, p);
+  if constexpr (kWide > 7)
+    for (; p + 7 <= d.pixels; p += 7) channels<7, kTaps, kStride>(d, p);
+  for (; p + 3 <= d.pixels; p += 3) channels<3, kTaps, kStride>(d, p);
   for (; p < d.pixels; ++p) channels<1, kTaps, kStride>(d, p);
 }
 
-void depthwise(const DepthwiseRun& d) {
-  const int64_t stride = d.k_step > 0 && d.x_step % d.k_step == 0 ? d.x_step / d.k_step : 0;
-  if (d.taps == 3 && stride == 1)
-    pixels<3, 1>(d);
-  else if (d.taps == 3 && stride == 2)
-    pixels<3, 2>(d);
-  else if (d.taps == 5 && stride == 1)
-    pixels<5, 1>(d);
-  else if (d.taps == 5 && stride == 2)
-    pixels<5, 2>(d);
-  else if (d.taps == 7 && stride == 1)
-    pixels<7, 1>(d);
-  else
-    pixels<0, 0>(d);
-
-  // What is left is done on the finished run, which is still in the first-level cache.
+// By value: vector stores may alias anything, and would make the compiler read every field again after each of them.
+void depthwise(const DepthwiseRun d) {
+  const int64_t known = d.dilation == 1 ? d.taps * 10 + d.stride : 0;
+  switch (known) {
+    case 31:
+      pixels<3, 1>(d);
+      break;
+    case 32:
+      pixels<3, 2>(d);
+      break;
+    case 51:
+      pixels<5, 1>(d);
+      break;
+    case 52:
+      pixels<5, 2>(d);
+      break;
+    case 71:
+      pixels<7, 1>(d);
+      break;
+    default:
+      pixels<0, 0>(d);
+      break;
+  }
+  // What is left is done on the finished row, which is still in the first-level cache.
   const bool clamped = d.activation == Activation::kRelu || d.activation == Activation::kClip;
   const float* after = d.residual_after ? d.residual : nullptr;
   if ((d.activation != Activation::kNone && !clamped) || after)
