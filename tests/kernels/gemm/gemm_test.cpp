@@ -40,6 +40,7 @@ TEST(GemmKernels, EveryTile) {
                  .b_stride = taps * (depth + offset) * 16,
                  .taps = taps,
                  .depth = depth,
+                 .prefetch = b.data(),
                  .c = c.data(),
                  .ldc = ldc,
                  .rows = rows,

@@ -69,12 +69,24 @@ void run_block(const Block& p) {
         t.b = p.b + col / kPanel * p.b_stride + d * p.b_step;
         t.bias = e.bias ? e.bias + col : nullptr;
         const int64_t tiles = ceil_div(p.rows, kernel.rows);
+        // The weights of a network come from memory at every run. While the tiles of this step go over its panels, they
+        // fetch those of the next step, each tile a slice.
+        const bool more_columns = col + t.cols < p.col1;
+        const float* next = more_columns ? t.b + kernel.panels * p.b_stride : nullptr;
+        const int64_t next_panels =
+            more_columns ? std::min<int64_t>(kernel.panels, ceil_div(p.col1 - col - t.cols, kPanel)) : 0;
+        const int64_t slices = p.b_step == kPanel && next_panels > 0 ? tiles / next_panels : 0;  // of a panel
+        const int64_t depth_bytes = t.taps * t.depth * kPanel * int64_t{sizeof(float)};
+        t.prefetch_step = slices > 0 ? kPanel * int64_t{sizeof(float)} / slices : 0;
         for (int64_t i = 0; i < tiles; ++i) {
           const int64_t row = p.rows * i / tiles;
           t.rows = int(p.rows * (i + 1) / tiles - row);
           t.a = p.a + tap * p.a_stride + row;
           t.c = p.c + row * p.ldc + col;
           t.residual = e.residual ? e.residual + (p.row0 + row) * e.ld_residual + col : nullptr;
+          t.prefetch = t.b;
+          if (slices > 0 && i < slices * next_panels)
+            t.prefetch = next + i / slices * p.b_stride + i % slices * (depth_bytes / slices) / int64_t{sizeof(float)};
           kernel.run(t);
         }
         col += t.cols;

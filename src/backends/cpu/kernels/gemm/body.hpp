@@ -33,12 +33,16 @@ void tile(const Tile& t) {
   }
 
   const int64_t depth = t.depth, b_stride = t.b_stride, b_step = t.b_step;
+  const char* ahead = reinterpret_cast<const char*>(t.prefetch);
+  const int64_t ahead_step = t.prefetch_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const float* a[kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) a[r] = t.a[tap * t.a_stride + r] + t.a_offset;
     const float* b = t.b + t.b_offsets[tap];
     for (int64_t k = 0; k < depth; ++k, b += b_step) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_step;
       F32 bv[kVectors];
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) bv[v] = load(b + (v / kPerPanel) * b_stride + (v % kPerPanel) * kLanes);

@@ -25,6 +25,10 @@ struct Tile {
   int64_t b_step = 16;                 // floats between rows of a panel; 16 when packed
   int64_t taps = 0;
   int64_t depth = 0;
+  // Memory to bring into the second-level cache meanwhile, `prefetch_step` bytes further at each unit of depth; never
+  // null.
+  const float* prefetch = nullptr;
+  int64_t prefetch_step = 0;
   float* c = nullptr;
   int64_t ldc = 0;
   int rows = 0;  // 1 .. kernel's rows
