@@ -76,7 +76,7 @@ struct Bench {
                    .b_stride = depth * 16,
                    .taps = 1,
                    .depth = depth,
-                   .prefetch = b.data(),
+
                    .c = c.data(),
                    .ldc = 128,
                    .rows = k->rows,

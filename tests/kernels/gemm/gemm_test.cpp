@@ -41,6 +41,7 @@ TEST(GemmKernels, EveryTile) {
                  .taps = taps,
                  .depth = depth,
                  .prefetch = b.data(),
+                 .prefetch_step = 64,
                  .c = c.data(),
                  .ldc = ldc,
                  .rows = rows,

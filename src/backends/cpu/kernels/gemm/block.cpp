@@ -71,10 +71,17 @@ void run_block(const Block& p) {
         const int64_t tiles = ceil_div(p.rows, kernel.rows);
         // The weights of a network come from memory at every run. While the tiles of this step go over its panels, they
         // fetch those of the next step, each tile a slice.
-        const bool more_columns = col + t.cols < p.col1;
-        const float* next = more_columns ? t.b + kernel.panels * p.b_stride : nullptr;
-        const int64_t next_panels =
-            more_columns ? std::min<int64_t>(kernel.panels, ceil_div(p.col1 - col - t.cols, kPanel)) : 0;
+        const float* next = nullptr;
+        int64_t next_panels = 0;
+        if (col + t.cols < p.col1) {
+          next = t.b + kernel.panels * p.b_stride + p.b_offsets[tap];
+          next_panels = std::min<int64_t>(kernel.panels, ceil_div(p.col1 - col - t.cols, kPanel));
+        } else if (!t.last) {
+          const bool same_tap = d + part_depth < p.depth;
+          next = p.b + p.col0 / kPanel * p.b_stride +
+                 (same_tap ? p.b_offsets[tap] + (d + part_depth) * p.b_step : p.b_offsets[tap + group]);
+          next_panels = std::min<int64_t>(kernel.panels, ceil_div(p.col1 - p.col0, kPanel));
+        }
         const int64_t slices = p.b_step == kPanel && next_panels > 0 ? tiles / next_panels : 0;  // of a panel
         const int64_t depth_bytes = t.taps * t.depth * kPanel * int64_t{sizeof(float)};
         t.prefetch_step = slices > 0 ? kPanel * int64_t{sizeof(float)} / slices : 0;
@@ -84,9 +91,10 @@ void run_block(const Block& p) {
           t.a = p.a + tap * p.a_stride + row;
           t.c = p.c + row * p.ldc + col;
           t.residual = e.residual ? e.residual + (p.row0 + row) * e.ld_residual + col : nullptr;
-          t.prefetch = t.b;
-          if (slices > 0 && i < slices * next_panels)
+          if (i < slices * next_panels)
             t.prefetch = next + i / slices * p.b_stride + i % slices * (depth_bytes / slices) / int64_t{sizeof(float)};
+          else
+            t.prefetch_step = 0;
           kernel.run(t);
         }
         col += t.cols;
