@@ -56,17 +56,20 @@ void find_lifetimes(LoadedPlan& loaded) {
   }
 }
 
-// A command may only read what an earlier one wrote: otherwise a hostile engine could read memory that holds something else.
-Status check_order(const engine::Plan& plan) {
-  std::vector<bool> ready(plan.buffers.size());
-  for (size_t b = 0; b < ready.size(); ++b) ready[b] = plan.buffers[b].kind != engine::BufferKind::kTemp;
+// A command may only read memory that an earlier one wrote into: otherwise a hostile engine could read what something else left
+// there. Buffers that share memory (views, parts of a concatenation) count as one.
+Status check_order(const LoadedPlan& loaded) {
+  const engine::Plan& plan = *loaded.plan;
+  std::vector<bool> written(plan.buffers.size());
+  for (size_t b = 0; b < written.size(); ++b) written[b] = plan.buffers[b].kind != engine::BufferKind::kTemp;
+  const auto root = [&](int32_t b) { return static_cast<size_t>(loaded.root[static_cast<size_t>(b)]); };
   for (const engine::Command& c : plan.commands) {
     for (int32_t b : c.inputs)
-      if (b >= 0 && !ready[static_cast<size_t>(b)]) return fail(Code::kDataCorrupt, "the engine is damaged: a command reads what nobody wrote");
-    for (int32_t b : c.outputs) ready[static_cast<size_t>(b)] = true;
+      if (b >= 0 && !written[root(b)]) return fail(Code::kDataCorrupt, "the engine is damaged: a command reads what nobody wrote");
+    for (int32_t b : c.outputs) written[root(b)] = true;
   }
   for (int32_t b : plan.outputs)
-    if (!ready[static_cast<size_t>(b)]) return fail(Code::kDataCorrupt, "the engine is damaged: an output is never written");
+    if (!written[root(b)]) return fail(Code::kDataCorrupt, "the engine is damaged: an output is never written");
   return {};
 }
 
@@ -76,7 +79,6 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image i
   auto engine = std::make_shared<LoadedEngine>();
   engine->image_ = std::move(image);
   for (const engine::Plan& plan : engine->image_.program.plans) {
-    CARNOT_RETURN_IF_ERROR(check_order(plan));
     LoadedPlan loaded;
     loaded.plan = &plan;
     for (const engine::Command& c : plan.commands) {
@@ -85,6 +87,7 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image i
       loaded.commands.push_back(std::move(*command));
     }
     find_lifetimes(loaded);
+    CARNOT_RETURN_IF_ERROR(check_order(loaded));
     std::set<std::string> symbols;
     for (const engine::Buffer& b : plan.buffers)
       for (const Dim& d : b.shape) d.collect_symbols(symbols);
