@@ -78,6 +78,14 @@ std::optional<bool> compare(PointwiseOp op, const Dim& a, const Dim& b) {
 
 // One element of shape arithmetic; none if the result has no exact expression.
 std::optional<Dim> fold(PointwiseOp op, double alpha, const Dim& a, const Dim& b, const Dim& c) {
+  if (a.is_constant() && b.is_constant() && c.is_constant()) {
+    auto fn = pointwise_scalar::find_row_fn<int64_t>(op);
+    if (!fn) return std::nullopt;
+    const int64_t in[3] = {a.value(), b.value(), c.value()};
+    int64_t out = 0;
+    fn(&in[0], &in[1], &in[2], &out, 1, static_cast<int64_t>(alpha), 0);
+    return Dim(out);
+  }
   const bool divides = b.is_constant() && b.value() > 0 && a.lower_bound().value_or(-1) >= 0;
   switch (op) {
     case PointwiseOp::kAdd: return a + b;
@@ -87,6 +95,9 @@ std::optional<Dim> fold(PointwiseOp op, double alpha, const Dim& a, const Dim& b
     case PointwiseOp::kMin: return Dim::min(a, b);
     case PointwiseOp::kMax: return Dim::max(a, b);
     case PointwiseOp::kRelu: return Dim::max(a, 0);
+    case PointwiseOp::kAbs:
+      if (a.lower_bound().value_or(-1) >= 0) return a;
+      break;
     case PointwiseOp::kClip: return Dim::min(Dim::max(a, b), c);
     case PointwiseOp::kDiv:
       if (divides) return Dim::floordiv(a, b);
@@ -111,13 +122,7 @@ std::optional<Dim> fold(PointwiseOp op, double alpha, const Dim& a, const Dim& b
       break;
     default: break;
   }
-  if (!a.is_constant() || !b.is_constant() || !c.is_constant()) return std::nullopt;
-  auto fn = pointwise_scalar::find_row_fn<int64_t>(op);
-  if (!fn) return std::nullopt;
-  const int64_t in[3] = {a.value(), b.value(), c.value()};
-  int64_t out = 0;
-  fn(&in[0], &in[1], &in[2], &out, 1, static_cast<int64_t>(alpha), 0);
-  return Dim(out);
+  return std::nullopt;
 }
 
 std::optional<std::vector<Dim>> fold_values(PointwiseOp op, double alpha, const InferCtx& ctx, const Shape& shape) {
@@ -129,12 +134,15 @@ std::optional<std::vector<Dim>> fold_values(PointwiseOp op, double alpha, const 
   std::vector<std::vector<Dim>> in;
   std::vector<Dims> in_dims;
   for (size_t k = 0; k < static_cast<size_t>(row.arity); ++k) {
-    if (is_float(ctx.dtype(k)) || ctx.dtype(k) == DType::kU64 || !is_static(ctx.shape(k))) return std::nullopt;
+    // The types that shapes are computed in; narrower ones wrap around early.
+    const DType t = ctx.dtype(k);
+    if ((t != DType::kI64 && t != DType::kI32 && t != DType::kBool) || !is_static(ctx.shape(k))) return std::nullopt;
     auto values = ctx.values(k);
     if (!values) return std::nullopt;
     in.push_back(std::move(*values));
     in_dims.push_back(to_dims(ctx.shape(k)));
   }
+  const bool narrow = !row.gives_bool && ctx.dtype(static_cast<size_t>(row.arity) - 1) == DType::kI32;
   BroadcastWalk walk(dims, in_dims);
   std::vector<Dim> out;
   for (int64_t r = 0; r < walk.rows(); ++r, walk.next())
@@ -142,6 +150,7 @@ std::optional<std::vector<Dim>> fold_values(PointwiseOp op, double alpha, const 
       auto at = [&](size_t k) { return k < in.size() ? in[k][static_cast<size_t>(walk.offset(k) + i * walk.step(k))] : Dim(0); };
       auto value = fold(op, alpha, at(0), at(1), at(2));
       if (!value) return std::nullopt;
+      if (narrow && value->is_constant() && static_cast<int32_t>(value->value()) != value->value()) return std::nullopt;
       out.push_back(std::move(*value));
     }
   return out;
