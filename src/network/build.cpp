@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a network or an ONNX file to the bytes of an engine.
+#include "engine/writer.hpp"
+#include "importers/onnx/import.hpp"
+#include "impl.hpp"
+
+namespace carnot {
+namespace network_detail {
+
+void raise(const Error& error) { throw Exception(static_cast<carnot_status>(error.code), error.message); }
+
+compiler::BuildOptions to_options(const BuildSettings& settings) {
+  compiler::BuildOptions options;
+  options.device = settings.device;
+  options.precision = settings.precision;
+  options.effort = settings.effort;
+  options.progress = settings.progress;
+  for (const auto& [name, profile] : settings.shapes) options.shapes[name] = {profile.min, profile.opt, profile.max};
+  return options;
+}
+
+}  // namespace network_detail
+
+namespace {
+
+std::vector<std::byte> finish(Result<std::unique_ptr<ir::Graph>> graph, const BuildSettings& settings, const std::string& name) {
+  auto bytes = compiler::compile(network_detail::unwrap(std::move(graph)), network_detail::to_options(settings));
+  if (!bytes) network_detail::raise(std::move(bytes.error()).within(name));
+  return std::move(*bytes);
+}
+
+}  // namespace
+
+std::vector<std::byte> build_onnx(const std::string& path, const BuildSettings& settings) {
+  return finish(onnx::import_onnx_file(path), settings, path);
+}
+
+std::vector<std::byte> build_onnx(const void* bytes, size_t size, const BuildSettings& settings) {
+  return finish(onnx::import_onnx_bytes({static_cast<const std::byte*>(bytes), size}), settings, "model");
+}
+
+void write_engine(const std::string& path, const std::vector<std::byte>& bytes) {
+  if (Status status = engine::write_file(path, bytes); !status) network_detail::raise(status.error());
+}
+
+}  // namespace carnot
