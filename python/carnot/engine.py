@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines and sessions."""
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _runtime, dtypes
+from ._runtime import Error
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What an engine says of one input or output. A dim is a number, or a text such as "batch" or "4*seq+1"."""
+    name: str
+    dtype: np.dtype
+    shape: tuple
+
+
+def _tensors(described):
+    return [Tensor(name, dtypes.numpy_of(code), tuple(dim if dim >= 0 else text for dim, text in zip(dims, names)))
+            for name, code, dims, names in described]
+
+
+def _write(path, data):
+    """Either the whole file stands there afterwards, or what was there before."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".carnot-")
+    except OSError as problem:
+        raise Error(f"cannot write '{path}': {problem.strerror}") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class Engine:
+    """A built network. Immutable; any number of sessions may run it."""
+
+    def __init__(self, handle, path=None):
+        self._handle, self._path = handle, path
+        self.inputs = _tensors(handle.inputs())
+        self.outputs = _tensors(handle.outputs())
+        self.metadata = Metadata(handle)
+
+    def save(self, path):
+        path = os.fspath(path)
+        if self._path is None:
+            _write(path, self._handle.raw())
+        elif os.path.abspath(self._path) != os.path.abspath(path):
+            shutil.copyfile(self._path, path)
+
+    def session(self, threads=0, memory_limit=0, profile=False):
+        """threads: 0 for one a core; sessions with the same number share one pool. memory_limit: bytes, 0 for none."""
+        return Session(self, threads, memory_limit, profile)
+
+    def run(self, inputs):
+        """One run in a session made for it."""
+        return self.session().run(inputs)
+
+    def describe(self):
+        """Commands, buffers, memory and why each kernel was chosen."""
+        return json.loads(self._handle.describe_json())
+
+    def __repr__(self):
+        def text(tensors):
+            return ", ".join(f"{t.name}: {t.dtype.name}{list(t.shape)}" for t in tensors)
+        return f"carnot.Engine({text(self.inputs)} -> {text(self.outputs)})"
+
+
+class Metadata:
+    """The texts that the model came with, by key."""
+
+    def __init__(self, handle):
+        self._handle = handle
+
+    def get(self, key, default=None):
+        value = self._handle.metadata(key)
+        return default if value is None else value
+
+    def __contains__(self, key):
+        return self._handle.metadata(key) is not None
+
+    def __getitem__(self, key):
+        value = self._handle.metadata(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+
+class Session:
+    """Runs an engine, with memory and threads of its own. For one caller at a time."""
+
+    def __init__(self, engine, threads=0, memory_limit=0, profile=False):
+        self.engine = engine
+        self._handle = _runtime.Session(engine._handle, threads, memory_limit, profile)
+
+    def run(self, inputs):
+        """inputs: {name: array}, numpy or anything with DLPack. Returns {name: numpy array}, the caller's own."""
+        fed = []
+        for name, value in inputs.items():
+            try:
+                fed.append((name, *dtypes.flat_bytes(value)))
+            except (TypeError, ValueError, BufferError) as problem:
+                raise Error(f"input '{name}': {problem}") from None
+        missing = [t.name for t in self.engine.inputs if t.name not in inputs]
+        if missing:
+            raise Error(f"input '{missing[0]}' is missing; the engine takes {', '.join(repr(t.name) for t in self.engine.inputs)}")
+        return {name: data.view(dtypes.numpy_of(code)).reshape(dims) for name, code, dims, data in self._handle.run(fed)}
+
+    @property
+    def memory(self):
+        """Bytes of working memory held now, weights not counted."""
+        return self._handle.memory()
+
+    def profile(self):
+        """Time of each command of the last run (sessions made with profile=True)."""
+        return json.loads(self._handle.profile_json())
+
+
+def _ranges(shapes):
+    """{name: dims} or {name: (min, opt, max)} as {name: (min, opt, max)}."""
+    out = {}
+    for name, value in (shapes or {}).items():
+        value = tuple(value)
+        if all(isinstance(dim, (int, np.integer)) for dim in value):
+            value = (value, value, value)
+        elif len(value) == 2:
+            value = (value[0], value[1], value[1])
+        if len(value) != 3:
+            raise Error(f"shape of '{name}': expected dims, or (min, opt, max)")
+        out[name] = tuple([int(dim) for dim in dims] for dims in value)
+    return out
+
+
+def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic", progress=None):
+    """An engine from an ONNX file (path, bytes or onnx.ModelProto) or a carnot.Network.
+
+    shapes: {input: dims or (min, opt, max)}; inputs that are not named keep their dynamic dims.
+    progress: called with (phase, share done); returning False cancels.
+    """
+    from . import _compiler
+    from .network import Network
+    settings = dict(device=device, precision=precision, effort=effort, shapes=_ranges(shapes), progress=progress)
+    if isinstance(model, Network):
+        data = model._handle.build(**settings)
+    elif hasattr(model, "SerializeToString"):
+        data = _compiler.build_onnx_bytes(model.SerializeToString(), **settings)
+    elif isinstance(model, (bytes, bytearray, memoryview)):
+        data = _compiler.build_onnx_bytes(bytes(model), **settings)
+    else:
+        data = _compiler.build_onnx_file(os.fspath(model), **settings)
+    return Engine(_runtime.Engine.from_bytes(data))
+
+
+def load(path):
+    """An engine from its file. A model file is built with defaults first."""
+    path = os.fspath(path)
+    if path.endswith(".onnx"):
+        return build(path)
+    return Engine(_runtime.Engine.load(path), path)

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// carnot._compiler: building for Python, on carnot/network.hpp alone. carnot/network.py makes it comfortable.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
+
+#include <tuple>
+
+#include "carnot/network.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Dims = std::vector<int64_t>;
+
+struct Settings {
+  std::string device, precision, effort;
+  std::map<std::string, std::tuple<Dims, Dims, Dims>> shapes;
+  nb::object progress;
+};
+
+carnot::BuildSettings to_settings(const Settings& s) {
+  carnot::BuildSettings out{.device = s.device, .precision = s.precision, .effort = s.effort};
+  for (const auto& [name, range] : s.shapes) out.shapes[name] = {std::get<0>(range), std::get<1>(range), std::get<2>(range)};
+  // Signals and callbacks are looked at between steps: Ctrl-C cancels a build.
+  out.progress = [progress = s.progress.ptr()](std::string_view phase, double done) {
+    nb::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) return false;
+    if (progress == Py_None) return true;
+    PyObject* answer = PyObject_CallFunction(progress, "sd", std::string(phase).c_str(), done);
+    if (!answer) return false;
+    const bool stop = answer == Py_False;
+    Py_DECREF(answer);
+    return !stop;
+  };
+  return out;
+}
+
+nb::object as_array(std::vector<std::byte> bytes) {
+  auto* owned = new std::vector<std::byte>(std::move(bytes));
+  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<std::byte>*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>(reinterpret_cast<uint8_t*>(owned->data()), {owned->size()}, owner));
+}
+
+// Runs a build without the GIL; an exception raised by a callback or a signal comes before the build's own.
+template <typename Fn>
+nb::object guarded(Fn&& fn) {
+  std::vector<std::byte> bytes;
+  try {
+    nb::gil_scoped_release release;
+    bytes = fn();
+  } catch (const carnot::Exception&) {
+    if (PyErr_Occurred()) throw nb::python_error();
+    throw;
+  }
+  return as_array(std::move(bytes));
+}
+
+using AttributeValue = std::variant<int64_t, double, std::string, Dims, std::vector<double>, std::vector<std::string>>;
+
+carnot::Attributes to_attributes(const std::vector<std::pair<std::string, AttributeValue>>& values, const std::vector<std::pair<std::string, int>>& dtypes) {
+  carnot::Attributes out;
+  for (const auto& [name, value] : values) std::visit([&, &name = name](const auto& v) { out.emplace_back(name, v); }, value);
+  for (const auto& [name, value] : dtypes) out.emplace_back(name, static_cast<carnot_dtype>(value));
+  return out;
+}
+
+}  // namespace
+
+NB_MODULE(_compiler, m) {
+  // Errors of both modules are one class.
+  nb::register_exception_translator(
+      [](const std::exception_ptr& p, void*) {
+        try {
+          std::rethrow_exception(p);
+        } catch (const carnot::Exception& e) {
+          const nb::object error = nb::module_::import_("carnot._runtime").attr("Error");
+          PyErr_SetString(error.ptr(), e.what());
+        }
+      },
+      nullptr);
+
+  m.def("operators", &carnot::Network::operators);
+  m.def("build_onnx_file",
+        [](const std::string& path, const std::string& device, const std::string& precision, const std::string& effort,
+           const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress) {
+          const auto settings = to_settings({device, precision, effort, shapes, progress});
+          return guarded([&] { return carnot::build_onnx(path, settings); });
+        },
+        "path"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none());
+  m.def("build_onnx_bytes",
+        [](nb::bytes data, const std::string& device, const std::string& precision, const std::string& effort,
+           const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress) {
+          const auto settings = to_settings({device, precision, effort, shapes, progress});
+          return guarded([&] { return carnot::build_onnx(data.c_str(), data.size(), settings); });
+        },
+        "data"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none());
+
+  nb::class_<carnot::Value>(m, "Value")
+      .def(nb::init<>())
+      .def_prop_ro("name", &carnot::Value::name)
+      .def_prop_ro("dtype", [](const carnot::Value& v) { return static_cast<int>(v.dtype()); })
+      .def_prop_ro("shape", &carnot::Value::shape);
+
+  nb::class_<carnot::Network>(m, "Network")
+      .def(nb::init<const std::string&>(), "name"_a)
+      .def("input",
+           [](carnot::Network& n, const std::string& name, int dtype, const std::vector<std::variant<int64_t, std::string>>& shape) {
+             std::vector<carnot::Extent> extents;
+             for (const auto& e : shape) std::visit([&](const auto& v) { extents.emplace_back(v); }, e);
+             return n.input(name, static_cast<carnot_dtype>(dtype), extents);
+           })
+      .def("constant",
+           [](carnot::Network& n, int dtype, const Dims& dims, const Bytes& data, const std::string& name) {
+             const auto type = static_cast<carnot_dtype>(dtype);
+             const carnot::TensorRef tensor(type, dims, const_cast<uint8_t*>(data.data()));
+             if (tensor.bytes() != data.size()) throw carnot::Exception(CARNOT_INVALID_ARGUMENT, "the array's bytes do not fit its shape");
+             return n.constant(tensor, name);
+           })
+      .def("output", &carnot::Network::output)
+      .def("metadata", &carnot::Network::metadata)
+      .def("add",
+           [](carnot::Network& n, const std::string& op, const std::vector<carnot::Value>& inputs, const std::vector<std::pair<std::string, AttributeValue>>& values,
+              const std::vector<std::pair<std::string, int>>& dtypes, const std::string& name, size_t outputs, const std::vector<carnot::Network*>& bodies) {
+             return n.add_many(op, inputs, to_attributes(values, dtypes), {.name = name, .outputs = outputs, .bodies = bodies});
+           })
+      .def("body", &carnot::Network::body)
+      .def("text", &carnot::Network::text)
+      .def("build",
+           [](const carnot::Network& n, const std::string& device, const std::string& precision, const std::string& effort,
+              const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress) {
+             const auto settings = to_settings({device, precision, effort, shapes, progress});
+             return guarded([&] { return n.build(settings); });
+           },
+           "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none());
+}
