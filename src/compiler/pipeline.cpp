@@ -18,11 +18,24 @@ const std::vector<passes::Phase>& phases() {
   static const std::vector<passes::Phase> list = {
       {"canonicalize",
        {
-           "fold-constants",  // what depends on weights alone is computed now
+           "fold-constants",         // what depends on weights alone is computed now
+           "eliminate-identities",   // what does nothing goes
+           "resolve-shapes",         // shape arithmetic dies where its result is known
+           "fold-batch-norm",        // batch norm is x * s + t ...
+           "fold-scale-bias",        // ... which goes into weights and biases
+           "recognize-activations",  // gelu, silu, hard_swish ... written in primitives
+           "simplify-views",         // chains of reshapes and transposes become short
        },
-       3},
+       4},
       {"precision", {}},
-      {"fuse", {}},
+      {"fuse",
+       {
+           "channels-last",   // the layout that convolutions run in, so that what follows sees it
+           "simplify-views",  // its transposes meet those of the model
+           "eliminate-identities",
+           "fuse-epilogues",  // convolutions and matrix products with bias, residual and activation
+           "fuse-pointwise",  // what element-wise work is left, in regions
+       }},
       {"layout", {}},
   };
   return list;

@@ -56,6 +56,7 @@ class Pass {
   void visit(ir::Node* node) {
     if (node->op.name() == "group" || !node->bodies.empty() || node->outputs.empty() || !node->has(0)) return;
     if (auto perm = perm_of(node)) return visit_transpose(node, *perm);
+    if (is_reshape(node)) return visit_reshape(node);
     const size_t rank = node->in(0)->rank();
     const size_t result_rank = node->out()->rank();
     const size_t r = node->op.info().pointwise ? result_rank : rank;
@@ -78,6 +79,21 @@ class Pass {
     } else if (rank > 3 && perm == inverse(to_last(rank))) {
       twin_[node->out()] = x;
     }
+  }
+
+  // A chain of views that starts and ends as an image (channel shuffle): with the transposes on both sides simplify-views makes one
+  // cheap transpose of it.
+  void visit_reshape(ir::Node* node) {
+    const size_t rank = node->out()->rank();
+    auto next = std::next(node->position);
+    if (rank < 4 || rank > 5 || next == g_.nodes().end()) return;
+    bool turned = false;
+    const ir::Value* v = node->in(0);
+    while (v->producer && !twin_.count(v) && single_use(v) && (is_reshape(v->producer) || perm_of(v->producer))) {
+      turned |= perm_of(v->producer).has_value();
+      v = v->producer->in(0);
+    }
+    if (turned && v->rank() == rank && twin_.count(v)) last_of(node->out(), to_last(rank), next->get());
   }
 
   // At least as many operands come channels-last as would have to be transposed.
