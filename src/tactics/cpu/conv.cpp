@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions with constant weights on cpu.conv and cpu.conv_transpose.
+#include "ops/conv.hpp"
+
+#include <algorithm>
+
+#include "backends/cpu/kernels/conv/conv.hpp"
+#include "ops/conv_transpose.hpp"
+#include "tactics/cpu/support_fused.hpp"
+
+namespace carnot::tactics {
+namespace {
+
+std::vector<int64_t> filled(const std::vector<int64_t>& values, size_t n, int64_t otherwise) {
+  return values.empty() ? std::vector<int64_t>(n, otherwise) : values;
+}
+
+// What both operators have in common, with pads in numbers.
+struct Window {
+  std::vector<int64_t> kernel, strides, dilations, pads;
+  int64_t groups = 1;
+  std::string layout;
+};
+
+template <typename Op>
+Window window_of(const Op& op, const Constant& w) {
+  Window window;
+  window.kernel.assign(w.dims.begin() + 2, w.dims.end());
+  const size_t n = window.kernel.size();
+  window.strides = filled(op.strides, n, 1);
+  window.dilations = filled(op.dilations, n, 1);
+  window.pads = filled(op.pads, 2 * n, 0);
+  window.groups = op.group;
+  window.layout = op.layout;
+  return window;
+}
+
+// SAME padding of a convolution in numbers, where the input's size is one.
+Refusal resolve_auto_pad(const ops::Conv& op, const Shape& x, Window& window) {
+  if (op.auto_pad == "NOTSET" || op.auto_pad.empty()) return {};
+  const size_t n = window.kernel.size();
+  window.pads.assign(2 * n, 0);
+  if (op.auto_pad == "VALID") return {};
+  for (size_t i = 0; i < n; ++i) {
+    const Dim& d = x[1 + i];
+    const int64_t extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
+    int64_t total = extent - 1;  // stride 1: whatever the size
+    if (window.strides[i] != 1) {
+      if (!d.is_constant()) return "SAME padding of a dynamic size with a stride";
+      const int64_t out = (d.value() + window.strides[i] - 1) / window.strides[i];
+      total = std::max<int64_t>(0, (out - 1) * window.strides[i] + extent - d.value());
+    }
+    const int64_t small = total / 2;
+    window.pads[i] = op.auto_pad == "SAME_LOWER" ? total - small : small;
+    window.pads[n + i] = total - window.pads[i];
+  }
+  return {};
+}
+
+template <typename Op, bool kTransposed>
+class ConvTactic final : public Tactic {
+ public:
+  std::string_view name() const override { return kTransposed ? "cpu.conv_transpose" : "cpu.conv"; }
+  int priority() const override { return 100; }
+
+  Refusal refuses(const Problem& problem) const override {
+    const Fused fused = read_fused(problem.node, "conv");
+    if (!fused.anchor || !fused.anchor->as<Op>()) return "other operator";
+    if (!fused.refusal.empty()) return fused.refusal;
+    const Op& op = *fused.anchor->as<Op>();
+    const ir::Value *x = fused.operand(problem.node, 0), *w = fused.operand(problem.node, 1);
+    if (!x || x->dtype() != DType::kF32) return "only f32";
+    if (!w || !w->constant) return "the weights are computed at run time";
+    if (x->rank() < 3 || x->rank() > 5) return fmt::format("{} spatial axes", x->rank() - 2);
+    if (op.layout != "nhwc") return "the layout is nchw";
+    if (fused.bias >= 0) return "a second bias";
+    if (fused.anchor_inputs.size() > 2 && fused.anchor_inputs[2] < 0) return "the bias lies inside the group";
+    Window window = window_of(op, *w->constant);
+    if constexpr (kTransposed) {
+      if (op.auto_pad != "NOTSET" || !op.output_shape.empty()) return "auto_pad or output_shape";
+    } else {
+      if (Refusal r = resolve_auto_pad(op, x->shape(), window); !r.empty()) return r;
+    }
+    if (std::any_of(window.pads.begin(), window.pads.end(), [](int64_t p) { return p < 0; })) return "negative pads";
+    return {};
+  }
+
+  Result<Candidate> build(const Problem& problem, const Config&) const override {
+    const Fused fused = read_fused(problem.node, "conv");
+    const Op& op = *fused.anchor->template as<Op>();
+    const ir::Value* x = fused.operand(problem.node, 0);
+    const Constant& w = *fused.operand(problem.node, 1)->constant;
+    Window window = window_of(op, w);
+    if constexpr (!kTransposed) (void)resolve_auto_pad(op, x->shape(), window);
+    cpu::Conv c;
+    const size_t n = window.kernel.size();
+    c.groups = window.groups;
+    c.in_channels = kTransposed ? w.dims[0] : w.dims[1] * c.groups;
+    c.out_channels = kTransposed ? w.dims[1] * c.groups : w.dims[0];
+    for (size_t i = 0; i < n; ++i) {
+      c.kernel[3 - n + i] = window.kernel[i];
+      c.stride[3 - n + i] = window.strides[i];
+      c.dilation[3 - n + i] = window.dilations[i];
+    }
+    Constant packed = Constant::allocate(DType::kF32, {kTransposed ? cpu::packed_transpose_weights_size(c) : cpu::packed_weights_size(c)});
+    if constexpr (kTransposed)
+      cpu::pack_transpose_weights(c, w.as<float>(), static_cast<float*>(packed.mutable_data()));
+    else
+      cpu::pack_weights(c, w.as<float>(), static_cast<float*>(packed.mutable_data()));
+
+    Candidate candidate;
+    candidate.kernel = std::string(name());
+    candidate.params = {{"in_channels", c.in_channels}, {"out_channels", c.out_channels}, {"groups", c.groups}, {"kernel", window.kernel}, {"strides", window.strides},
+                        {"dilations", window.dilations}, {"pads", std::vector<int64_t>(window.pads.begin(), window.pads.begin() + static_cast<std::ptrdiff_t>(n))}};
+    fused.add_params(candidate.params);
+    const int bias = fused.anchor_inputs.size() > 2 ? fused.anchor_inputs[2] : -1;
+    candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)),
+                        bias >= 0 ? Operand::of(static_cast<size_t>(bias)) : Operand::absent(),
+                        fused.residual >= 0 ? Operand::of(static_cast<size_t>(fused.residual)) : Operand::absent()};
+    return candidate;
+  }
+};
+
+using ConvForward = ConvTactic<ops::Conv, false>;
+using ConvTransposed = ConvTactic<ops::ConvTranspose, true>;
+
+}  // namespace
+
+CARNOT_TACTICS(conv, ConvForward, ConvTransposed)
+
+}  // namespace carnot::tactics

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a node that is an anchor (conv, matmul ...) alone, or a group of an anchor with its epilogue.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "tactics/tactic.hpp"
+
+namespace carnot::tactics {
+
+struct Fused {
+  const ir::Node* anchor = nullptr;
+  std::vector<int> anchor_inputs;  // for each operand of the anchor its place among the node's operands, -1 absent
+  int bias = -1, residual = -1;    // places among the node's operands; bias only where the epilogue adds one
+  bool residual_after = false;
+  std::string activation = "none";
+  double alpha = 0, beta = 0;
+  Refusal refusal;  // not empty: the epilogue has another form
+
+  // The anchor's operand as the outer graph knows it.
+  const ir::Value* operand(const ir::Node& node, size_t i) const {
+    return i < anchor_inputs.size() && anchor_inputs[i] >= 0 ? node.inputs[static_cast<size_t>(anchor_inputs[i])] : nullptr;
+  }
+  void add_params(Attrs& params) const;
+};
+
+// `kind`: the group's kind that counts.
+Fused read_fused(const ir::Node& node, std::string_view kind);
+
+}  // namespace carnot::tactics
