@@ -24,6 +24,7 @@ const std::vector<passes::Phase>& phases() {
            "fold-batch-norm",        // batch norm is x * s + t ...
            "fold-scale-bias",        // ... which goes into weights and biases
            "recognize-activations",  // gelu, silu, hard_swish ... written in primitives
+           "recognize-norms",        // layer norm, rms norm and softmax likewise
            "simplify-views",         // chains of reshapes and transposes become short
        },
        4},

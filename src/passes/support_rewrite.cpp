@@ -36,6 +36,23 @@ std::optional<std::vector<int64_t>> ints_of(const ir::Value* value) {
   return std::move(*ints);
 }
 
+std::optional<std::vector<int64_t>> kept_axes(const ir::Node* reduction) {
+  const Attrs attrs = reduction->op.attrs();
+  if (attr_or<int64_t>(attrs, "keepdims", 1) != 1) return std::nullopt;
+  std::vector<int64_t> axes;
+  if (const auto* given = find_attr<std::vector<int64_t>>(attrs, "axes")) axes = *given;
+  if (reduction->has(1)) {
+    auto given = ints_of(reduction->in(1));
+    if (!given) return std::nullopt;
+    axes = std::move(*given);
+  }
+  if (axes.empty()) return std::nullopt;
+  for (int64_t& a : axes)
+    if (a < 0) a += static_cast<int64_t>(reduction->in(0)->rank());
+  std::sort(axes.begin(), axes.end());
+  return axes;
+}
+
 ir::Location join(const std::vector<ir::Node*>& nodes) {
   ir::Location out;
   // The root comes first in a match, and last in the model.
@@ -142,19 +159,15 @@ bool match_operands(const PatternNode& p, ir::Node* node, bool swapped, Match& m
 
 bool match_node(const PatternNode& p, ir::Node* node, bool is_root, Match& m) {
   if (node->op.name() != p.name || node->inputs.size() != p.operands.size()) return false;
-  // x * x uses x's producer twice by the same node: still one place.
-  if (!is_root) {
-    if (node->outputs.size() != 1 || node->graph->is_output(node->out())) return false;
-    for (const ir::Use& use : node->out()->uses)
-      if (use.node != node->out()->uses[0].node) return false;
-  }
+  if (!is_root && (node->outputs.size() != 1 || node->graph->is_output(node->out()))) return false;
   if (p.capture >= 0) m.captured[static_cast<size_t>(p.capture)] = node;
   if (std::find(m.nodes.begin(), m.nodes.end(), node) == m.nodes.end()) m.nodes.push_back(node);
   Match copy = m;
   if (match_operands(p, node, false, m)) return true;
-  if (p.operands.size() != 2 || !commutes(p.name)) return false;
+  m = copy;
+  if (p.operands.size() == 2 && commutes(p.name) && match_operands(p, node, true, m)) return true;
   m = std::move(copy);
-  return match_operands(p, node, true, m);
+  return false;
 }
 }  // namespace
 
@@ -166,6 +179,9 @@ Pattern op(std::string_view name, std::vector<Pattern> operands, int node_captur
   return make({Kind::kOp, node_capture, 0, name, std::move(operands)});
 }
 Pattern one_of(std::vector<Pattern> patterns) { return make({Kind::kOneOf, -1, 0, {}, std::move(patterns)}); }
+Pattern reduction(std::string_view name, Pattern x, int node_capture) {
+  return one_of({op(name, {x}, node_capture), op(name, {x, constant(kMaxCaptures - 1)}, node_capture)});
+}
 Pattern times(Pattern x, double factor) { return one_of({op("mul", {x, number(factor)}), op("div", {x, number(1 / factor)})}); }
 
 std::optional<Match> match(const Pattern& pattern, ir::Node* root) {
@@ -176,6 +192,10 @@ std::optional<Match> match(const Pattern& pattern, ir::Node* root) {
   }
   Match m;
   if (pattern->kind != Kind::kOp || pattern->name != root->op.name() || !match_node(*pattern, root, true, m)) return std::nullopt;
+  // A failed alternative may have left nodes in the list that are not operands of the rest; then this only declines.
+  for (size_t i = 1; i < m.nodes.size(); ++i)
+    for (const ir::Use& use : m.nodes[i]->out()->uses)
+      if (std::find(m.nodes.begin(), m.nodes.end(), use.node) == m.nodes.end()) return std::nullopt;
   return m;
 }
 

@@ -4,8 +4,8 @@
 //   // x * sigmoid(x) => silu(x)
 //   Rule{op("mul", {any(0), op("sigmoid", {any(0)})}), [](Rewrite& r) { return r.make(ops::Silu{}, {r.value(0)}); }}
 //
-// Operands of add, mul, min, max, equal, and, or match in either order. Every node of a match but the root must have a single use, so
-// that nothing is computed twice; captured values may have any.
+// Operands of add, mul, min, max, equal, and, or match in either order. The results of a match's nodes, but the root's, may have no use
+// outside of it, so that nothing is computed twice; captured values may have any.
 #pragma once
 #include <array>
 #include <functional>
@@ -28,6 +28,8 @@ bool same_shape(const ir::Value* a, const ir::Value* b);
 ir::Node* producer(const ir::Value* value, std::string_view op_name);
 // The elements of a constant integer value.
 std::optional<std::vector<int64_t>> ints_of(const ir::Value* value);
+// The axes of a reduction, sorted and counted from 0, if they are constant and its dims are kept; none otherwise.
+std::optional<std::vector<int64_t>> kept_axes(const ir::Node* reduction);
 // Node names joined by '+', for a node that stands for several.
 ir::Location join(const std::vector<ir::Node*>& nodes);
 
@@ -51,6 +53,8 @@ Pattern number(double value);                              // a constant whose e
 Pattern scalar(int capture);                               // a constant whose elements are all equal
 Pattern constant(int capture);                             // any constant
 Pattern op(std::string_view name, std::vector<Pattern> operands, int node_capture = -1);
+// reduce_mean and its like, with or without the operand for axes.
+Pattern reduction(std::string_view name, Pattern x, int node_capture);
 Pattern one_of(std::vector<Pattern> patterns);             // the first that matches
 Pattern times(Pattern x, double factor);                   // x * factor or x / (1 / factor)
 

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/recognize_norms.hpp"
+
+#include <algorithm>
+
+#include "ops/layer_normalization.hpp"
+#include "ops/rms_normalization.hpp"
+#include "ops/softmax.hpp"
+#include "passes/support_constants.hpp"
+#include "passes/support_rewrite.hpp"
+
+namespace carnot::passes {
+namespace {
+
+// The axis from which on a reduction folds everything; none if it folds other axes.
+std::optional<int64_t> suffix_axis(const ir::Node* reduction) {
+  const auto axes = kept_axes(reduction);
+  if (!axes) return std::nullopt;
+  const auto rank = static_cast<int64_t>(reduction->in(0)->rank());
+  for (size_t i = 0; i < axes->size(); ++i)
+    if ((*axes)[i] != rank - static_cast<int64_t>(axes->size() - i)) return std::nullopt;
+  return (*axes)[0];
+}
+
+// A scale of ones for x's axes from `axis` on; null if they are not fixed.
+ir::Value* ones(Rewrite& r, const ir::Value* x, int64_t axis) {
+  const Shape part(x->shape().begin() + axis, x->shape().end());
+  if (!is_static(part)) return nullptr;
+  const Dims dims = to_dims(part);
+  return r.graph().add_constant(from_doubles(x->dtype(), dims, std::vector<double>(static_cast<size_t>(size_of(dims)), 1.0)), "ones");
+}
+
+bool is_ones(const ir::Value* v) {
+  const auto number = scalar_of(v);
+  return number && *number == 1;
+}
+
+// w as an operand over the normalized axes: leading dims of 1 dropped, a scalar spread out; null if it varies along other axes.
+ir::Value* over_axes(Rewrite& r, ir::Value* w, const ir::Value* like) {
+  if (w->shape() == like->shape()) return w;
+  if (!w->constant || w->dtype() != like->dtype()) return nullptr;
+  const Dims dims = to_dims(like->shape());
+  if (const auto number = scalar_of(w); number && w->constant->size() == 1)
+    return r.graph().add_constant(from_doubles(w->dtype(), dims, std::vector<double>(static_cast<size_t>(size_of(dims)), *number)), w->name);
+  Dims inner = w->constant->dims;
+  while (inner.size() > dims.size() && inner.front() == 1) inner.erase(inner.begin());
+  if (inner != dims) return nullptr;
+  Constant c = *w->constant;
+  c.dims = dims;
+  return r.graph().add_constant(std::move(c), w->name);
+}
+
+// What stands at the place where x / sqrt(v + eps) may be written in four ways; capture 2 is eps.
+Pattern normalized(const Pattern& x, const Pattern& variance) {
+  const Pattern sum = op("add", {variance, scalar(2)});
+  const Pattern root = op("sqrt", {sum});
+  return one_of({op("div", {x, root}), op("mul", {x, op("reciprocal", {root})}), op("mul", {x, op("div", {number(1), root})}),
+                 op("mul", {x, op("pow", {sum, number(-0.5)})})});
+}
+
+Pattern squared(const Pattern& x) { return one_of({op("pow", {x, number(2)}), op("mul", {x, x})}); }
+
+std::vector<Rule> make_rules() {
+  const Pattern x = any(0);
+  const Pattern centred = op("sub", {x, reduction("reduce_mean", x, 0)});
+  return {
+      {normalized(centred, reduction("reduce_mean", squared(centred), 1)),
+       [](Rewrite& r) -> ir::Value* {
+         const auto axis = suffix_axis(r.node(0)), other = suffix_axis(r.node(1));
+         if (!axis || axis != other) return nullptr;
+         ops::LayerNormalization norm;
+         norm.axis = *axis;
+         norm.epsilon = r.scalar(2);
+         return r.make(norm, {r.value(0), ones(r, r.value(0), *axis)});
+       }},
+      {normalized(x, reduction("reduce_mean", squared(x), 1)),
+       [](Rewrite& r) -> ir::Value* {
+         const auto axis = suffix_axis(r.node(1));
+         if (!axis) return nullptr;
+         ops::RmsNormalization norm;
+         norm.axis = *axis;
+         norm.epsilon = r.scalar(2);
+         return r.make(norm, {r.value(0), ones(r, r.value(0), *axis)});
+       }},
+      {op("mul", {op("layer_normalization", {x, constant(1)}, 0), any(2)}),
+       [](Rewrite& r) -> ir::Value* {
+         if (!is_ones(r.value(1))) return nullptr;
+         return r.make(*r.node(0)->as<ops::LayerNormalization>(), {r.value(0), over_axes(r, r.value(2), r.value(1))});
+       }},
+      {op("mul", {op("rms_normalization", {x, constant(1)}, 0), any(2)}),
+       [](Rewrite& r) -> ir::Value* {
+         if (!is_ones(r.value(1))) return nullptr;
+         return r.make(*r.node(0)->as<ops::RmsNormalization>(), {r.value(0), over_axes(r, r.value(2), r.value(1))});
+       }},
+      {op("add", {op("layer_normalization", {x, any(1)}, 0), any(2)}),
+       [](Rewrite& r) -> ir::Value* {
+         if (!is_static(r.value(1)->shape())) return nullptr;
+         return r.make(*r.node(0)->as<ops::LayerNormalization>(), {r.value(0), r.value(1), over_axes(r, r.value(2), r.value(1))});
+       }},
+      {op("div", {op("exp", {op("sub", {x, reduction("reduce_max", x, 0)})}, 1),
+                  reduction("reduce_sum", op("exp", {op("sub", {x, reduction("reduce_max", x, 0)})}), 2)}),
+       [](Rewrite& r) -> ir::Value* {
+         const auto axes = kept_axes(r.node(0)), other = kept_axes(r.node(2));
+         if (!axes || axes != other || axes->size() != 1) return nullptr;
+         return r.make(ops::Softmax{(*axes)[0]}, {r.value(0)});
+       }},
+  };
+}
+
+}  // namespace
+
+Result<bool> RecognizeNorms::run(ir::Graph& graph, PassContext&) const {
+  static const auto* rules = new std::vector<Rule>(make_rules());
+  return apply_rules(graph, *rules);
+}
+
+CARNOT_DEFINE_PASS(recognize_norms, RecognizeNorms)
+
+}  // namespace carnot::passes

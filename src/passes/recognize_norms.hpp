@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalizations over the last axes that are written in primitives, with d = x - mean(x):
+//   d / sqrt(mean(d^2) + eps) => layer_normalization(x, 1)         x / sqrt(mean(x^2) + eps) => rms_normalization(x, 1)
+//   norm(x, 1) * w => norm(x, w)                                    layer_normalization(x, w) + b => layer_normalization(x, w, b)
+//   e / sum(e), e = exp(x - max(x)) => softmax(x)
+// The quotient may be a product with reciprocal(sqrt(...)) or with (...) ^ -0.5, a square d * d or d ^ 2.
+#pragma once
+#include "passes/pass.hpp"
+
+namespace carnot::passes {
+
+struct RecognizeNorms {
+  static constexpr std::string_view name = "recognize-norms";
+  Result<bool> run(ir::Graph& graph, PassContext& context) const;
+};
+
+}  // namespace carnot::passes
