@@ -8,9 +8,10 @@
 namespace carnot::ops {
 
 Result<Facts> BatchNormalization::infer(const InferCtx& ctx) const {
-  if (training_mode)
+  if (training_mode || ctx.outputs() > 1)
     return fail(Code::kUnsupported,
-                "training_mode is 1: this is a network in training; export it for inference (model.eval())");
+                "this is a network in training (training_mode {}, {} outputs); export it for inference (model.eval())",
+                training_mode, ctx.outputs());
   for (size_t i = 0; i < 5; ++i) CARNOT_RETURN_IF_ERROR(expect_float(ctx, info, i));
   if (layout != "nchw" && layout != "nhwc")
     return invalid("attribute 'layout' is \"{}\"; it must be \"nchw\" or \"nhwc\"", layout);

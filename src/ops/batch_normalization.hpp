@@ -7,9 +7,11 @@
 namespace carnot::ops {
 
 struct BatchNormalization {
-  static constexpr OpInfo info{.name = "batch_normalization",
-                               .inputs = {"x", "scale", "bias", "mean", "var"},
-                               .onnx = {{"BatchNormalization", 9}}};
+  static constexpr OpInfo info{
+      .name = "batch_normalization",
+      .inputs = {"x", "scale", "bias", "mean", "var"},
+      .outputs = {"y", "running_mean?", "running_var?", "saved_mean?", "saved_var?"},  // but for y: training
+      .onnx = {{"BatchNormalization", 9}}};
   double epsilon = 1e-5, momentum = 0.9;
   int64_t training_mode = 0;
   std::string layout = "nchw";  // "nhwc": channels are the last axis

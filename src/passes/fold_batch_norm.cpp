@@ -28,7 +28,7 @@ bool fold(ir::Graph& g, ir::Node* node) {
   const DType dtype = x->dtype();
   // [C,1,1] next to channels-first data, [C] next to channels-last.
   Dims dims{static_cast<int64_t>(scale.size())};
-  if (bn->layout != "nhwc") dims.insert(dims.end(), x->rank() - 2, 1);
+  if (bn->layout != "nhwc" && x->rank() > 2) dims.insert(dims.end(), x->rank() - 2, 1);
   ir::Value* s = g.add_constant(from_doubles(dtype, dims, scale), "scale");
   ir::Value* t = g.add_constant(from_doubles(dtype, dims, shift), "shift");
   ir::Value* scaled = try_add(g, ops::Operator(ops::Mul{}), {x, s}, node->where, node);
