@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // If: the branches become bodies that take all outer values that either uses. Where the condition is known, the branch's nodes are put in
-// place of the node: exporters decide about ranks this way, and the other branch need not even be valid then.
+// place of the node: exporters decide about ranks this way, and the other branch need not even be valid then. Where it is not known but
+// the branches give different ranks, the rest of the graph can only be right for one of them: that one is put in place too, and a run
+// that meets the other outcome is refused (operator expect).
 #include "importers/onnx/node.hpp"
 
 namespace carnot::onnx {
@@ -17,6 +19,22 @@ std::optional<bool> known(const ir::Value* cond) {
   return (*values)[0] != 0;
 }
 
+bool same_ranks(const ir::Graph& a, const ir::Graph& b) {
+  for (size_t i = 0; i < a.outputs().size(); ++i)
+    if (a.outputs()[i]->rank() != b.outputs()[i]->rank() || a.outputs()[i]->dtype() != b.outputs()[i]->dtype()) return false;
+  return true;
+}
+
+Outputs one_branch(NodeContext& n, bool taken) {
+  CARNOT_ASSIGN(std::vector<ir::Value*> outputs, n.inline_graph(taken ? "then_branch" : "else_branch"));
+  const std::string message = fmt::format("the branches of this If give tensors of different ranks, and the engine is built for the case that the condition is {}; build it for these "
+                                          "input shapes (--shape)", taken);
+  for (ir::Value*& v : outputs) {
+    CARNOT_ASSIGN(v, n.emit1("expect", {v, n.in(0)}, {{"value", int64_t{taken}}, {"message", message}}));
+  }
+  return outputs;
+}
+
 Outputs if_else(NodeContext& n) {
   CARNOT_RETURN_IF_ERROR(n.need(1, 1));
   if (n.in(0)->dtype() != DType::kBool) return invalid("input 0 (the condition) must be bool, it is {}", dtype_name(n.in(0)->dtype()));
@@ -29,6 +47,7 @@ Outputs if_else(NodeContext& n) {
   const size_t outputs = bodies[0].graph->outputs().size();
   if (bodies[1].graph->outputs().size() != outputs)
     return invalid("then_branch has {} outputs, else_branch {}", outputs, bodies[1].graph->outputs().size());
+  if (!same_ranks(*bodies[0].graph, *bodies[1].graph)) return one_branch(n, n.guess());
   std::vector<ir::Value*> inputs{n.in(0)};
   for (ir::Value* v : NodeContext::merge_captures(bodies)) inputs.push_back(v);
   ir::Builder::Options options{.outputs = outputs};

@@ -7,6 +7,26 @@
 #include "importers/onnx/importer.hpp"
 
 namespace carnot::onnx {
+namespace {
+
+// Some decisions (see convert_if.cpp) show only later whether they were right: then the next combination is tried, last decision first.
+// More attempts than this mean that the model is wrong for another reason.
+constexpr int kMaxAttempts = 32;
+
+Result<std::unique_ptr<ir::Graph>> import_model(const ModelProto& model, const ImportOptions& options, Tensors& tensors) {
+  std::vector<bool> guesses;
+  auto first = Importer(model, options, tensors, guesses).run();
+  for (int i = 1; !first && i < kMaxAttempts; ++i) {
+    while (!guesses.empty() && !guesses.back()) guesses.pop_back();
+    if (guesses.empty()) break;
+    guesses.back() = false;
+    auto next = Importer(model, options, tensors, guesses).run();
+    if (next) return next;
+  }
+  return first;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<ir::Graph>> import_onnx_bytes(std::span<const std::byte> bytes, const ImportOptions& options, std::shared_ptr<const void> owner) {
   const auto here = [&](Error e) { return std::move(e).within(options.name); };
@@ -16,7 +36,7 @@ Result<std::unique_ptr<ir::Graph>> import_onnx_bytes(std::span<const std::byte> 
   auto model = read_model(bytes);
   if (!model) return here(std::move(model.error()).within("not an ONNX model, or a damaged one"));
   Tensors tensors(std::move(owner), options.folder, options.external_root);
-  auto graph = Importer(*model, options, tensors).run();
+  auto graph = import_model(*model, options, tensors);
   if (!graph) return here(std::move(graph.error()));
   return graph;
 }

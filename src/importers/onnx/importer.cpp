@@ -178,7 +178,7 @@ Status Importer::add_inputs(Scope& scope) {
   for (const ValueInfoProto& input : model_.graph.inputs) {
     if (input.name.empty()) return invalid("an input of the graph has no name");
     // Older files list their initializers as inputs too.
-    if (scope.names.count(input.name)) continue;
+    if (const auto it = scope.names.find(input.name); it != scope.names.end() && !it->second.value) continue;
     if (input.type.kind != TypeProto::kTensor) {
       static constexpr std::string_view kKinds[] = {"no type", "tensor", "sequence", "map", "sparse tensor", "optional"};
       return fail(Code::kUnsupported, "input '{}' is of type {}; only tensors are supported", shown(input.name), kKinds[input.type.kind]);
@@ -343,6 +343,11 @@ Result<Body> Importer::import_body(Scope& outer, const GraphProto& proto, std::s
   body.graph->drop_unused_constants();
   body.captures = std::move(scope.captures);
   return body;
+}
+
+bool Importer::guess() {
+  if (next_guess_ == guesses_.size()) guesses_.push_back(true);
+  return guesses_[next_guess_++];
 }
 
 Outputs Importer::import_inline(Scope& outer, const GraphProto& proto) {

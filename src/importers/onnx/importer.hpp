@@ -32,13 +32,16 @@ struct Scope {
 
 class Importer {
  public:
-  Importer(const ModelProto& model, const ImportOptions& options, Tensors& tensors) : model_(model), options_(options), tensors_(tensors) {}
+  // `guesses`: the decisions of earlier attempts; new ones are appended.
+  Importer(const ModelProto& model, const ImportOptions& options, Tensors& tensors, std::vector<bool>& guesses)
+      : model_(model), options_(options), tensors_(tensors), guesses_(guesses) {}
   Result<std::unique_ptr<ir::Graph>> run();
 
   // ---- for NodeContext ------------------------------------------------------------------------------------------------------
   Tensors& tensors() { return tensors_; }
   Result<Body> import_body(Scope& outer, const GraphProto& proto, std::span<const ops::ValueFacts> inputs);
   Outputs import_inline(Scope& outer, const GraphProto& proto);
+  bool guess();
 
  private:
   Status check_model();
@@ -59,6 +62,8 @@ class Importer {
   const ModelProto& model_;
   const ImportOptions& options_;
   Tensors& tensors_;
+  std::vector<bool>& guesses_;
+  size_t next_guess_ = 0;
   std::unordered_set<const ir::Value*> bound_;  // values that already have their ONNX name
   std::map<std::string, std::string, std::less<>> symbols_;  // our symbol -> the model's name
   std::vector<const FunctionProto*> calls_;

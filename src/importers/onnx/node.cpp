@@ -129,6 +129,8 @@ Outputs NodeContext::inline_graph(std::string_view attr) {
   return importer_.import_inline(scope_, *graph);
 }
 
+bool NodeContext::guess() { return importer_.guess(); }
+
 std::vector<ir::Value*> NodeContext::merge_captures(std::span<Body> bodies) {
   std::vector<ir::Value*> outer;
   for (const Body& body : bodies)

@@ -78,6 +78,8 @@ class NodeContext {
   Result<Body> body(std::string_view attr, std::span<const ops::ValueFacts> inputs);
   // The nodes of the subgraph as if they stood here. For an If whose condition is known.
   Outputs inline_graph(std::string_view attr);
+  // A decision that only the rest of the graph can judge: true at first, otherwise when the import failed with that.
+  bool guess();
   // One list of captures for several bodies: every body takes all of them behind its own inputs, in this order.
   static std::vector<ir::Value*> merge_captures(std::span<Body> bodies);
 
