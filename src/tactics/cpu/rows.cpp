@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// softmax, log_softmax, layer_normalization, rms_normalization and reductions of f32 on the row kernels.
+#include <algorithm>
+
+#include "ops/layer_normalization.hpp"
+#include "ops/log_softmax.hpp"
+#include "ops/reduce.hpp"
+#include "ops/rms_normalization.hpp"
+#include "ops/softmax.hpp"
+#include "tactics/tactic.hpp"
+
+namespace carnot::tactics {
+namespace {
+
+class SoftmaxTactic final : public Tactic {
+ public:
+  std::string_view name() const override { return "cpu.softmax"; }
+  int priority() const override { return 100; }
+  Refusal refuses(const Problem& p) const override {
+    if (!p.node.as<ops::Softmax>() && !p.node.as<ops::LogSoftmax>()) return "other operator";
+    return p.in(0).dtype == DType::kF32 && !p.in(0).shape.empty() ? "" : "only f32 of rank 1 or more";
+  }
+  Result<Candidate> build(const Problem& p, const Config&) const override {
+    const auto* log = p.node.as<ops::LogSoftmax>();
+    Candidate c{.kernel = "cpu.softmax", .params = {{"axis", log ? log->axis : p.node.as<ops::Softmax>()->axis}}, .inputs = {Operand::of(0)}};
+    if (log) c.params.emplace_back("log", int64_t{1});
+    c.in_place = true;
+    return c;
+  }
+};
+
+class NormTactic final : public Tactic {
+ public:
+  std::string_view name() const override { return "cpu.layer_norm"; }
+  int priority() const override { return 100; }
+  Refusal refuses(const Problem& p) const override {
+    const auto* layer = p.node.as<ops::LayerNormalization>();
+    const auto* rms = p.node.as<ops::RmsNormalization>();
+    if (!layer && !rms) return "other operator";
+    if (p.in(0).dtype != DType::kF32) return "only f32";
+    if (layer)
+      for (size_t i = 1; i < p.node.outputs.size(); ++i)
+        if (!p.node.out(i)->uses.empty() || p.node.graph->is_output(p.node.out(i))) return "mean or inv_std_dev is asked for";
+    // Scale and bias must cover the normalised dims whole, without broadcasting.
+    auto axis = normalize_axis(layer ? layer->axis : rms->axis, p.in(0).shape.size());
+    if (!axis) return "the axis";
+    const Shape rest(p.in(0).shape.begin() + *axis, p.in(0).shape.end());
+    for (size_t i = 1; i < p.node.inputs.size(); ++i)
+      if (p.node.has(i) && !(size_of(p.in(i).shape) == size_of(rest))) return "scale or bias is broadcast";
+    return {};
+  }
+  Result<Candidate> build(const Problem& p, const Config&) const override {
+    const auto* layer = p.node.as<ops::LayerNormalization>();
+    const auto* rms = p.node.as<ops::RmsNormalization>();
+    Candidate c{.kernel = "cpu.layer_norm", .params = {{"axis", layer ? layer->axis : rms->axis}, {"epsilon", layer ? layer->epsilon : rms->epsilon}}};
+    if (rms) c.params.emplace_back("rms", int64_t{1});
+    for (size_t i = 0; i < p.node.inputs.size(); ++i) c.inputs.push_back(p.node.has(i) ? Operand::of(i) : Operand::absent());
+    return c;
+  }
+};
+
+class ReduceTactic final : public Tactic {
+ public:
+  std::string_view name() const override { return "cpu.reduce"; }
+  int priority() const override { return 100; }
+  Refusal refuses(const Problem& p) const override {
+    if (!p.op().name().starts_with("reduce_")) return "other operator";
+    if (p.in(0).dtype != DType::kF32) return "only f32";
+    return axes_of(p) ? "" : "the axes are computed at run time";
+  }
+  Result<Candidate> build(const Problem& p, const Config&) const override {
+    return Candidate{.kernel = "cpu.reduce", .params = {{"kind", std::string(p.op().name().substr(7))}, {"axes", *axes_of(p)}}, .inputs = {Operand::of(0)}};
+  }
+
+ private:
+  static std::optional<std::vector<int64_t>> axes_of(const Problem& p) {
+    const Attrs attrs = p.op().attrs();
+    std::vector<int64_t> axes;
+    if (const auto* given = find_attr<std::vector<int64_t>>(attrs, "axes")) {
+      axes = *given;
+    } else if (const Constant* c = p.constant(1)) {
+      auto ints = to_int64s(c->view());
+      if (!ints) return std::nullopt;
+      axes = *ints;
+    } else if (p.node.has(1)) {
+      return std::nullopt;
+    }
+    const size_t rank = p.in(0).shape.size();
+    if (axes.empty()) {
+      if (attr_or<int64_t>(attrs, "noop_with_empty_axes", 0)) return std::nullopt;
+      for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int64_t>(i));
+    }
+    for (int64_t& a : axes) {
+      auto axis = normalize_axis(a, rank);
+      if (!axis) return std::nullopt;
+      a = *axis;
+    }
+    std::sort(axes.begin(), axes.end());
+    return axes;
+  }
+};
+
+}  // namespace
+
+CARNOT_TACTICS(rows, SoftmaxTactic, NormTactic, ReduceTactic)
+
+}  // namespace carnot::tactics
