@@ -19,6 +19,7 @@ const std::vector<passes::Phase>& phases() {
       {"canonicalize",
        {
            "fold-constants",         // what depends on weights alone is computed now
+           "inline-if",              // a branch that is chosen already
            "eliminate-identities",   // what does nothing goes
            "resolve-shapes",         // shape arithmetic dies where its result is known
            "fold-batch-norm",        // batch norm is x * s + t ...

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/interpret.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <map>
 #include <new>
+#include <random>
+#include <set>
 #include <unordered_map>
 
 namespace carnot::ir {
@@ -129,6 +134,57 @@ Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const Tens
     out.push_back(std::move(c));
   }
   return out;
+}
+
+Result<std::vector<Constant>> random_inputs(const Graph& graph, uint32_t seed) {
+  std::map<std::string, int64_t, std::less<>> symbols;
+  std::mt19937 random(seed);
+  std::vector<Constant> out;
+  for (const Value* v : graph.inputs()) {
+    Dims dims;
+    for (const Dim& d : v->shape()) {
+      std::set<std::string> names;
+      d.collect_symbols(names);
+      for (const std::string& s : names) symbols.emplace(s, 2 + static_cast<int64_t>(symbols.size()));
+      CARNOT_ASSIGN(const int64_t n, d.eval(symbols));
+      dims.push_back(n);
+    }
+    CARNOT_ASSIGN(const int64_t size, checked_size(dims));
+    if (size > (int64_t{1} << 28) || dtype_size(v->dtype()) == 0) return invalid("input '{}' is too large for a trial, or no numbers", v->name);
+    Constant c = Constant::allocate(v->dtype(), dims);
+    dispatch_dtype(v->dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      for (int64_t i = 0; i < size; ++i) {
+        T& x = static_cast<T*>(c.mutable_data())[i];
+        if constexpr (std::is_same_v<T, bool> || std::is_integral_v<T>)
+          x = static_cast<T>(random() % 2);
+        else
+          x = T(static_cast<float>(random() % 20001) / 10000.0f - 1.0f);
+      }
+    });
+    out.push_back(std::move(c));
+  }
+  return out;
+}
+
+std::string difference(std::span<const Constant> a, std::span<const Constant> b) {
+  if (a.size() != b.size()) return fmt::format("{} results became {}", a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].dtype != b[i].dtype) return fmt::format("result {}: {} became {}", i, dtype_name(a[i].dtype), dtype_name(b[i].dtype));
+    if (a[i].dims != b[i].dims) return fmt::format("result {}: shape {} became {}", i, to_string(a[i].dims), to_string(b[i].dims));
+    auto x = to_doubles(a[i].view()), y = to_doubles(b[i].view());
+    if (!x || !y) continue;
+    double range = 1;
+    for (double d : *x)
+      if (std::isfinite(d)) range = std::max(range, std::abs(d));
+    const double tolerance = a[i].dtype == DType::kF32 || a[i].dtype == DType::kF64 ? 1e-5 : is_float(a[i].dtype) ? 1e-2 : 0;
+    for (size_t k = 0; k < x->size(); ++k) {
+      const double p = (*x)[k], q = (*y)[k];
+      if (p == q || (std::isnan(p) && std::isnan(q)) || std::abs(p - q) <= tolerance * range) continue;
+      return fmt::format("result {}, element {}: {} became {}", i, k, p, q);
+    }
+  }
+  return "";
 }
 
 }  // namespace carnot::ir

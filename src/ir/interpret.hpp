@@ -15,4 +15,11 @@ Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const Tens
 // The outputs of one node for these operands (dtype kInvalid: absent).
 Result<std::vector<Constant>> interpret(const Node& node, std::span<const TensorView> inputs);
 
+// Inputs for a trial: floats in [-1, 1), integers and bools 0 or 1; every symbol of the inputs' shapes gets a small number of its own.
+Result<std::vector<Constant>> random_inputs(const Graph& graph, uint32_t seed = 7);
+
+// "" if both results are the same up to rounding (1e-5 of the range for f32 and f64, 1e-2 for narrower floats), else where and how
+// much they differ.
+std::string difference(std::span<const Constant> a, std::span<const Constant> b);
+
 }  // namespace carnot::ir

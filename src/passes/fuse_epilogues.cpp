@@ -3,19 +3,22 @@
 
 #include <algorithm>
 
+#include "ops/pointwise.hpp"
 #include "passes/support_group.hpp"
 #include "passes/support_rewrite.hpp"
 
 namespace carnot::passes {
 namespace {
 
+// What kernels apply to a finished sum: cpu::Activation, with these parameters.
 bool is_activation(const ir::Node& node) {
+  if (const auto* quick = node.as<ops::QuickGelu>()) return static_cast<float>(quick->alpha) == 1.702f;
   static constexpr std::string_view kNames[] = {"relu",       "leaky_relu",   "sigmoid", "silu",       "hard_swish",
-                                                "hard_sigmoid", "tanh",         "gelu",    "quick_gelu"};
+                                                "hard_sigmoid", "tanh",         "gelu"};
   if (std::find(std::begin(kNames), std::end(kNames), node.op.name()) != std::end(kNames)) return true;
   if (node.op.name() != "clip") return false;
   for (size_t i = 1; i < node.inputs.size(); ++i)
-    if (node.has(i) && !scalar_of(node.in(i))) return false;
+    if (node.has(i) && !(node.in(i)->constant && node.in(i)->constant->size() == 1)) return false;
   return true;
 }
 

@@ -42,7 +42,8 @@ Result<ir::Node*> make_group(ir::Graph& graph, const std::vector<ir::Node*>& nod
   for (const ir::Node* node : nodes)
     for (ir::Value* v : node->inputs) {
       if (!v || map.count(v) || (v->producer && inside.count(v->producer))) continue;
-      if (v->constant && v->constant->size() == 1) {
+      // An anchor's weights and bias stay operands even if they hold one element: kernels prepare them.
+      if (v->constant && v->constant->size() == 1 && node->op.info().pointwise) {
         map[v] = body->add_constant(*v->constant, v->name);
         continue;
       }
@@ -111,6 +112,34 @@ Result<ir::Node*> make_group(ir::Graph& graph, const std::vector<ir::Node*>& nod
     }
   }
   return group;
+}
+
+void inline_body(ir::Graph& graph, ir::Node* node, size_t k, size_t first_operand) {
+  const ir::Graph& body = *node->bodies[k];
+  std::unordered_map<const ir::Value*, ir::Value*> map{{nullptr, nullptr}};
+  for (size_t i = 0; i < body.inputs().size(); ++i) map[body.inputs()[i]] = node->in(first_operand + i);
+  for (const auto& v : body.values())
+    if (v->constant) {
+      map[v.get()] = graph.add_constant(*v->constant, v->name);
+      map[v.get()]->facts = v->facts;
+    }
+  for (const auto& n : body.nodes()) {
+    ir::Graph::NodeOptions options;
+    options.where = n->where;
+    options.before = node;
+    std::vector<ir::Value*> inputs;
+    for (const ir::Value* v : n->inputs) inputs.push_back(map.at(v));
+    std::vector<ops::ValueFacts> facts;
+    for (const ir::Value* v : n->outputs) {
+      facts.push_back(v->facts);
+      options.out_names.push_back(v->name);
+    }
+    for (const auto& inner : n->bodies) options.bodies.push_back(inner->clone(&graph));
+    ir::Node* copy = graph.add_unchecked(n->op, std::move(inputs), std::move(facts), std::move(options));
+    for (size_t i = 0; i < n->outputs.size(); ++i) map[n->outputs[i]] = copy->outputs[i];
+  }
+  for (size_t i = 0; i < node->outputs.size(); ++i) graph.replace_uses(node->outputs[i], map.at(body.outputs()[i]));
+  graph.erase(node);
 }
 
 }  // namespace carnot::passes
