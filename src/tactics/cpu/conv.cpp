@@ -71,6 +71,7 @@ class ConvTactic final : public Tactic {
     const ir::Value *x = fused.operand(problem.node, 0), *w = fused.operand(problem.node, 1);
     if (!x || x->dtype() != DType::kF32) return "only f32";
     if (!w || !w->constant) return "the weights are computed at run time";
+    if (w->constant->size() == 0) return "no channels";
     if (x->rank() < 3 || x->rank() > 5) return fmt::format("{} spatial axes", x->rank() - 2);
     if (op.layout != "nhwc") return "the layout is nchw";
     if (fused.bias >= 0) return "a second bias";

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of contract.hpp. Included once by each of scalar.cpp, avx2.cpp and avx512.cpp.
+#include <limits>
+
 #include "backends/cpu/kernels/pointwise/contract.hpp"
 #include "backends/cpu/kernels/pointwise/lanes.hpp"
 #include "base/pointwise_scalar.hpp"
@@ -200,7 +202,8 @@ CARNOT_INLINE To convert(From x) {
     constexpr float kHigh = sizeof(To) == 8 ? 9.2233714e18f : 2147483520.f;  // the largest floats that fit
     constexpr float kLow = sizeof(To) == 8 ? -9.2233720e18f : -2147483648.f;
     const float clipped = x > kHigh ? kHigh : x < kLow ? kLow : x;
-    return x == x ? static_cast<To>(clipped) : To(0);
+    const To y = x > kHigh ? std::numeric_limits<To>::max() : static_cast<To>(clipped);
+    return x == x ? y : To(0);
   } else {
     return static_cast<To>(x);
   }
