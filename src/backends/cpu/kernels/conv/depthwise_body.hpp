@@ -87,8 +87,10 @@ CARNOT_INLINE void channels(const DepthwiseRun& d, int64_t pixel) {
   const int64_t first = pixel * d.stride - d.pad;
   const int64_t last = first + (kPixels - 1) * d.stride + (d.taps - 1) * d.dilation;
   int64_t ch = 0;
-  if (first >= 0 && last < d.in_pixels) {
-    for (; ch + kLanes <= d.channels; ch += kLanes) block<kPixels, kTaps, kStride, true, true>(d, pixel, ch, Mask{});
+  // Not for the few pixels left at the end of a row, which mostly touch the padding.
+  if (kPixels >= 7 && first >= 0 && last < d.in_pixels) {
+    for (; ch + kLanes <= d.channels; ch += kLanes)
+      block<kPixels, kTaps, kStride, true, (kPixels >= 7)>(d, pixel, ch, Mask{});
   } else {
     for (; ch + kLanes <= d.channels; ch += kLanes) block<kPixels, kTaps, kStride, true, false>(d, pixel, ch, Mask{});
   }

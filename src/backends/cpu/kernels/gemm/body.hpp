@@ -108,7 +108,11 @@ void run_panels(const Tile& t) {
   if constexpr (kPanels > 1) {
     if (t.cols <= (kPanels - 1) * 16) return run_panels<kRows, kPanels - 1>(t);
   }
-  t.prefetch_step != 0 ? tile<kRows, kPanels * kPerPanel, true>(t) : tile<kRows, kPanels * kPerPanel, false>(t);
+  // Blocks of so few rows that a tile has fewer than 4 are one tile, which leaves no other to fetch for.
+  if constexpr (kRows >= 4 && kPanels < 4) {
+    if (t.prefetch_step != 0) return tile<kRows, kPanels * kPerPanel, true>(t);
+  }
+  tile<kRows, kPanels * kPerPanel, false>(t);
 }
 template <int kRows, int kPanels>
 void run_rows(const Tile& t) {
