@@ -22,6 +22,7 @@ const std::vector<passes::Phase>& phases() {
            "inline-if",              // a branch that is chosen already
            "eliminate-identities",   // what does nothing goes
            "resolve-shapes",         // shape arithmetic dies where its result is known
+           "explicit-pads",          // SAME padding as numbers
            "fold-batch-norm",        // batch norm is x * s + t ...
            "fold-scale-bias",        // ... which goes into weights and biases
            "recognize-activations",  // gelu, silu, hard_swish ... written in primitives

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "ops/gather.hpp"
 #include "ops/reduce.hpp"
 #include "ops/resize.hpp"
 #include "ops/split.hpp"
@@ -146,7 +147,7 @@ class Pass {
     } else if (const auto* resize = node->as<ops::Resize>()) {
       // The operands have an entry for each of `axes`; spelled out, those may stand in any order.
       ops::Resize other = *resize;
-      if (other.axes.empty())
+      if (other.axes.empty() && !spatial_only(node, other, form))
         for (size_t i = 0; i < rank; ++i) other.axes.push_back(static_cast<int64_t>(i));
       form.op = ops::Operator(other);
     } else if (name.starts_with("reduce_")) {
@@ -159,6 +160,37 @@ class Pass {
     for (size_t i = 1; i < node->outputs.size(); ++i)
       if (!node->outputs[i]->uses.empty() || g_.is_output(node->outputs[i])) return std::nullopt;
     return form;
+  }
+
+  // Where batch and channels stay as they are, only the spatial axes are named: that is what kernels resize.
+  bool spatial_only(ir::Node* node, ops::Resize& op, Form& form) {
+    const Shape& x = node->in(0)->shape();
+    if (op.coordinate_transformation_mode == "tf_crop_and_resize" || op.keep_aspect_ratio_policy != "stretch") return false;
+    std::vector<int64_t> spatial;
+    for (size_t i = 2; i < x.size(); ++i) spatial.push_back(static_cast<int64_t>(i));
+    ir::Value* made = nullptr;
+    size_t place = 2;
+    if (node->has(2) && node->in(2)->constant && node->in(2)->constant->size() == static_cast<int64_t>(x.size())) {
+      const std::vector<double> scales = doubles_of(*node->in(2)->constant);
+      if (scales[0] != 1 || scales[1] != 1) return false;
+      made = g_.add_constant(from_doubles(DType::kF32, {static_cast<int64_t>(spatial.size())}, {scales.begin() + 2, scales.end()}), "scales");
+    } else if (node->has(3)) {
+      place = 3;
+      ir::Value* sizes = node->in(3);
+      const auto given = ints_of(sizes);
+      const auto values = given ? std::optional(std::vector<Dim>(given->begin(), given->end())) : sizes->facts.values;
+      if (!values || values->size() != x.size() || !((*values)[0] == x[0]) || !((*values)[1] == x[1])) return false;
+      made = given ? g_.add_constant(ints({given->begin() + 2, given->end()}), "sizes")
+                   : try_add(g_, ops::Operator(ops::Gather{0}), {sizes, g_.add_constant(ints(spatial), "axes")}, node->where, node);
+    }
+    if (!made) return false;
+    form.inputs.assign(place + 1, nullptr);
+    form.data.assign(place + 1, false);
+    form.inputs[0] = node->in(0);
+    form.inputs[place] = made;
+    form.data[0] = true;
+    op.axes = spatial;
+    return true;
   }
 
   std::optional<Form> slice_form(ir::Node* node, Form form, const std::vector<int64_t>& perm) {
