@@ -10,7 +10,7 @@ Result<Facts> GatherNd::infer(const InferCtx& ctx) const {
   const auto q = static_cast<int64_t>(indices.size()), r = static_cast<int64_t>(data.size());
   if (ctx.dtype(1) != DType::kI64) return invalid("input 1 ('indices') must be i64, got {}", dtype_name(ctx.dtype(1)));
   if (batch_dims < 0 || batch_dims >= std::min(q, r) || q < 1 || r < 1) return invalid("batch_dims {} does not fit ranks {} and {}", batch_dims, r, q);
-  if (!indices.back().is_constant()) return invalid("the last dim of input 1 ('indices') must be fixed, got {}", to_string(indices));
+  if (!indices.back().is_constant()) return fail(Code::kUnsupported, "the last dim of input 1 ('indices') must be fixed, got {}", to_string(indices));
   const int64_t depth = indices.back().value();
   if (depth < 1 || depth > r - batch_dims) return invalid("input 1 ('indices') gives {} places, input 0 of shape {} has {} axes for them", depth, to_string(data), r - batch_dims);
   Shape out(indices.begin(), indices.end() - 1);

@@ -10,8 +10,8 @@ Result<Facts> ScatterNd::infer(const InferCtx& ctx) const {
   const Shape &data = ctx.shape(0), &indices = ctx.shape(1);
   if (ctx.dtype(1) != DType::kI64) return invalid("input 1 ('indices') must be i64, got {}", dtype_name(ctx.dtype(1)));
   if (ctx.dtype(2) != ctx.dtype(0)) return invalid("input 2 ('updates') holds {}, input 0 {}", dtype_name(ctx.dtype(2)), dtype_name(ctx.dtype(0)));
-  if (indices.empty() || !indices.back().is_constant() || indices.back().value() > static_cast<int64_t>(data.size()))
-    return invalid("the last dim of input 1 ('indices') of shape {} must be a number of at most {}", to_string(indices), data.size());
+  if (indices.empty() || (indices.back().is_constant() && indices.back().value() > static_cast<int64_t>(data.size())))
+    return invalid("the last dim of input 1 ('indices') of shape {} must be at most {}, the rank of input 0", to_string(indices), data.size());
   return Facts{{ctx.dtype(0), data}};
 }
 
@@ -19,6 +19,7 @@ Status ScatterNd::evaluate(EvalCtx& ctx) const {
   const TensorView &data = ctx.in[0], &indices = ctx.in[1], &updates = ctx.in[2];
   TensorView& y = ctx.out[0];
   const auto depth = static_cast<size_t>(indices.dims.back());
+  if (depth > data.rank()) return invalid("input 1 ('indices') gives {} places for the {} axes of input 0", depth, data.rank());
   const Dims strides = strides_of(data.dims);
   int64_t inner = 1, tuples = 1;
   for (size_t d = depth; d < data.rank(); ++d) inner *= data.dims[d];

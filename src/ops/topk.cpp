@@ -21,8 +21,9 @@ Result<Facts> TopK::infer(const InferCtx& ctx) const {
 Status TopK::evaluate(EvalCtx& ctx) const {
   const TensorView& x = ctx.in[0];
   CARNOT_ASSIGN(const int64_t axis_at, normalize_axis(axis, x.rank()));
+  if (!ctx.wants(0) && !ctx.wants(1)) return {};
   const auto a = static_cast<size_t>(axis_at);
-  const int64_t n = x.dims[a], k = ctx.out[0].dims[a];
+  const int64_t n = x.dims[a], k = ctx.out[ctx.wants(0) ? 0 : 1].dims[a];
   if (k > n || k < 0) return invalid("input 1 ('k') is {}, axis {} has size {}", k, a, n);
   int64_t outer = 1, inner = 1;
   for (size_t d = 0; d < x.rank(); ++d) (d < a ? outer : inner) *= d == a ? 1 : x.dims[d];
@@ -35,6 +36,8 @@ Status TopK::evaluate(EvalCtx& ctx) const {
         std::iota(order.begin(), order.end(), int64_t{0});
         std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int64_t p, int64_t q) {
           const T u = row[p * inner], v = row[q * inner];
+          // NaN counts as larger than any number: without a place for it this would be no order.
+          if (u != u || v != v) return (u != u) == (v != v) ? p < q : (u != u) == (largest != 0);
           if (u < v) return !largest;
           if (v < u) return largest != 0;
           return p < q;
