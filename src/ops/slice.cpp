@@ -2,6 +2,7 @@
 #include "ops/slice.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "ops/support_shape.hpp"
 
@@ -20,8 +21,8 @@ std::optional<Dim> clamp_position(const Dim& p, const Dim& dim, int64_t low, int
       return Dim(std::clamp(at, low, std::max(low, n - high)));
     }
     if (p.value() >= kFar) return dim - Dim(high);
-    if (p.value() == 0) return Dim(0);
-    if (p.value() > 0) return Dim::min(p, dim - Dim(high));
+    if (p.value() == 0 && high == 0) return Dim(0);
+    if (p.value() >= 0) return Dim::min(p, dim - Dim(high));
     if (p.value() <= -kFar) return Dim(low);
     return Dim::max(dim + p, Dim(low));
   }
@@ -39,6 +40,7 @@ struct Range {
 };
 
 Range concrete_range(int64_t start, int64_t end, int64_t step, int64_t n) {
+  step = std::max(step, -std::numeric_limits<int64_t>::max());  // so that -step is a number
   if (start < 0) start += n;
   if (end < 0) end += n;
   if (step > 0) {
@@ -83,15 +85,17 @@ Result<Facts> Slice::infer(const InferCtx& ctx) const {
       const int64_t step = (*steps)[i];
       if (start.is_constant() && end.is_constant() && d.is_constant()) {
         size = Dim(concrete_range(start.value(), end.value(), step, d.value()).count);
-      } else if (step > 0) {
-        const auto from = clamp_position(start, d, 0, 0), to = clamp_position(end, d, 0, 0);
+      } else {
+        // Forward positions lie in [0, d], backward ones in [-1, d - 1].
+        const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? 0 : 1;
+        const auto from = clamp_position(start, d, low, high), to = clamp_position(end, d, low, high);
         if (from && to) {
-          const Dim length = *to - *from;
+          Dim length = step > 0 ? *to - *from : *from - *to;
           const auto least = length.lower_bound();
-          size = Dim::ceildiv(least && *least >= 0 ? length : Dim::max(length, Dim(0)), Dim(step));
+          if (!least || *least < 0) length = Dim::max(length, Dim(0));
+          const bool one = step >= kFar || step <= -kFar;  // no tensor is as long as the step
+          size = one ? Dim::min(length, Dim(1)) : Dim::ceildiv(length, Dim(step > 0 ? step : -step));
         }
-      } else if (start.is(-1) && end.is_constant() && end.value() <= -kFar) {
-        size = Dim::ceildiv(d, Dim(-step));
       }
     }
     d = size ? *size : ctx.fresh("slice");
