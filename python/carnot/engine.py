@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engines and sessions."""
+import hashlib
 import json
 import os
 import shutil
@@ -161,9 +162,35 @@ def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic"
     return Engine(_runtime.Engine.from_bytes(data))
 
 
+def _cache_file(path):
+    """Where the engine of a model file is kept: by path, size, time and version, so a changed model is built again."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = os.environ.get("CARNOT_CACHE_DIR") or os.path.join(home, "carnot")
+    real, state = os.path.realpath(path), os.stat(path)
+    key = f"{real}\n{state.st_size}\n{state.st_mtime_ns}\n{_runtime.version}"
+    return os.path.join(folder, f"python-{hashlib.sha256(key.encode()).hexdigest()[:32]}.engine")
+
+
 def load(path):
-    """An engine from its file. A model file is built with defaults first."""
+    """An engine from its file. A model file goes too: it is built with defaults and kept in the user's cache."""
     path = os.fspath(path)
-    if path.endswith(".onnx"):
-        return build(path)
-    return Engine(_runtime.Engine.load(path), path)
+    try:
+        with open(path, "rb") as file:
+            is_engine = file.read(8) == b"CARNOTEN"
+    except OSError as problem:
+        raise Error(f"cannot read '{path}': {problem.strerror}") from None
+    if is_engine or not path.endswith(".onnx"):
+        return Engine(_runtime.Engine.load(path), path)
+    cached = _cache_file(path)
+    if os.path.exists(cached):
+        try:
+            return Engine(_runtime.Engine.load(cached), cached)
+        except Error:
+            pass  # of another version, or damaged: built again
+    engine = build(path)
+    try:
+        os.makedirs(os.path.dirname(cached), exist_ok=True)
+        engine.save(cached)
+    except (OSError, Error):
+        pass  # a cache that cannot be written is no reason to fail
+    return engine

@@ -21,11 +21,11 @@ std::map<std::string, std::vector<float>> run(const Network& net, const std::map
 }
 
 template <typename Fn>
-std::string message_of(Fn fn) {
+std::string message_of(Fn fn, carnot_status status = CARNOT_INVALID_ARGUMENT) {
   try {
     fn();
   } catch (const carnot::Exception& e) {
-    EXPECT_EQ(e.status(), CARNOT_INVALID_ARGUMENT) << e.what();
+    EXPECT_EQ(e.status(), status) << e.what();
     return e.what();
   }
   return "no error";
@@ -99,7 +99,7 @@ TEST(Network, MistakesAreNamed) {
   const Value foreign = other.input("x", CARNOT_F32, {3});
   const std::vector<float> w(8, 1.0f);
   expect_has(message_of([&] { net.linear(x, net.constant(w.data(), {4, 2}), {}, "head"); }), "node 'head' (matmul)");
-  expect_has(message_of([&] { net.add("softmaxx", {x}); }), "softmax");
+  expect_has(message_of([&] { net.add("softmaxx", {x}); }, CARNOT_NOT_FOUND), "did you mean 'softmax'");
   expect_has(message_of([&] { net.add("softmax", {x}, {{"axes", 1}}); }), "no attribute 'axes'");
   expect_has(message_of([&] { net.sum(x, foreign, "both"); }), "'both'");
   expect_has(message_of([&] { net.input("x", CARNOT_F32, {1}); }), "taken");

@@ -94,6 +94,27 @@ def test_missing_and_foreign_files(tmp_path):
         carnot.load(tmp_path / "text.engine")
 
 
+def test_a_model_file_goes_where_an_engine_goes(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    def write(op):
+        graph = helper.make_graph([helper.make_node(op, ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+
+    monkeypatch.setenv("CARNOT_CACHE_DIR", str(tmp_path / "cache"))
+    x = np.float32([-1, 2])
+    write("Relu")
+    for _ in range(2):
+        np.testing.assert_array_equal(carnot.load(tmp_path / "m.onnx").run({"x": x})["y"], [0, 2])
+        assert len(list((tmp_path / "cache").iterdir())) == 1
+    write("Abs")
+    import os
+    os.utime(tmp_path / "m.onnx", (1, 1))
+    np.testing.assert_array_equal(carnot.load(tmp_path / "m.onnx").run({"x": x})["y"], [1, 2])
+
+
 def test_progress_is_told_and_can_cancel():
     seen = []
     carnot.build(dense(), progress=lambda phase, done: seen.append((phase, done)))
