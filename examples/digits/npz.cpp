@@ -55,7 +55,8 @@ Array parse_npy(Bytes file) {
 
 std::map<std::string, Array> parse_zip(Bytes file) {
   // The directory's place stands in the last 22 bytes (a file that numpy wrote has no comment behind them).
-  if (file.size < 22 || file.number<uint32_t>(file.size - 22) != 0x06054b50) throw std::runtime_error("it is no ZIP file");
+  if (file.size < 22 || file.number<uint32_t>(file.size - 22) != 0x06054b50)
+    throw std::runtime_error("it is no ZIP file");
   const size_t count = file.number<uint16_t>(file.size - 12);
   size_t entry = file.number<uint32_t>(file.size - 6);
   std::map<std::string, Array> arrays;

@@ -7,6 +7,7 @@ usage: train.py        (needs numpy and scikit-learn, for its 1,797 pictures of 
 The network, on pictures [n, 1, 8, 8] with values from 0 to 1:
     conv 3x3, 1 -> 16, pad 1 | relu | conv 3x3, 16 -> 32, pad 1 | relu | max pool 2x2 | flatten | linear 512 -> 64 | relu |
     linear 64 -> 10 | softmax
+Weights of a linear layer are [in, out].
 """
 import pathlib
 
@@ -35,8 +36,8 @@ def forward(x, w):
     tiles = c.reshape(n, channels, h // 2, 2, width // 2, 2).transpose(0, 1, 2, 4, 3, 5)
     tiles = tiles.reshape(n, channels, h // 2, width // 2, 4)
     f = tiles.max(-1).reshape(n, -1)
-    g = np.maximum(f @ w["fc1.weight"].T + w["fc1.bias"], 0)
-    z = g @ w["fc2.weight"].T + w["fc2.bias"]
+    g = np.maximum(f @ w["fc1.weight"] + w["fc1.bias"], 0)
+    z = g @ w["fc2.weight"] + w["fc2.bias"]
     e = np.exp(z - z.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True), (a, c, tiles, f, g)
 
@@ -47,10 +48,10 @@ def backward(x, labels, w):
     d = p.copy()
     d[np.arange(len(x)), labels] -= 1
     d /= len(x)
-    grad = {"fc2.weight": d.T @ g, "fc2.bias": d.sum(0)}
-    d = (d @ w["fc2.weight"]) * (g > 0)
-    grad |= {"fc1.weight": d.T @ f, "fc1.bias": d.sum(0)}
-    d = (d @ w["fc1.weight"]).reshape(tiles.shape[:4])
+    grad = {"fc2.weight": g.T @ d, "fc2.bias": d.sum(0)}
+    d = (d @ w["fc2.weight"].T) * (g > 0)
+    grad |= {"fc1.weight": f.T @ d, "fc1.bias": d.sum(0)}
+    d = (d @ w["fc1.weight"].T).reshape(tiles.shape[:4])
     d = (tiles.argmax(-1)[..., None] == np.arange(4)) * d[..., None]
     n, channels, h, width, _ = tiles.shape
     d = d.reshape(n, channels, h, width, 2, 2).transpose(0, 1, 2, 4, 3, 5).reshape(c.shape) * (c > 0)
@@ -68,7 +69,8 @@ def train(x, labels, random):
     shapes = {"conv1": (16, 1, 3, 3), "conv2": (32, 16, 3, 3), "fc1": (64, 512), "fc2": (10, 64)}
     w = {}
     for name, shape in shapes.items():
-        w[f"{name}.weight"] = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        drawn = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))  # [out, in, ...]
+        w[f"{name}.weight"] = drawn if len(shape) == 4 else drawn.T
         w[f"{name}.bias"] = np.zeros(shape[0])
     first, second = ({k: np.zeros_like(v) for k, v in w.items()} for _ in range(2))
     step = 0
