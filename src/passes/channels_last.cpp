@@ -48,10 +48,13 @@ class Pass {
   }
 
  private:
+  // What runs channels-last wherever it comes from: a transpose or two cost less than the work in the other layout.
   static bool is_anchor(const ir::Node* node) {
     const std::string_view name = node->op.name();
-    return (name == "conv" || name == "conv_transpose") && node->in(0)->rank() >= 3 && node->in(0)->rank() <= 5 &&
-           attr_or<std::string>(node->op.attrs(), "layout", "nchw") == "nchw";
+    const size_t rank = node->in(0)->rank();
+    if (name == "resize") return rank == 4 && node->as<ops::Resize>()->axes != std::vector<int64_t>{1, 2};
+    return (name == "conv" || name == "conv_transpose" || name == "max_pool" || name == "average_pool") && rank >= 3 && rank <= 5 &&
+           is_float(node->in(0)->dtype()) && attr_or<std::string>(node->op.attrs(), "layout", "nchw") == "nchw";
   }
 
   void visit(ir::Node* node) {

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "ops/instance_normalization.hpp"
 #include "ops/layer_normalization.hpp"
+#include "ops/pointwise.hpp"
 #include "ops/rms_normalization.hpp"
 #include "ops/softmax.hpp"
 #include "passes/support_constants.hpp"
@@ -48,6 +50,14 @@ ir::Value* over_axes(Rewrite& r, ir::Value* w, const ir::Value* like) {
   Constant c = *w->constant;
   c.dims = dims;
   return r.graph().add_constant(std::move(c), w->name);
+}
+
+// The vector of capture `k` as [C,1,...] next to the rows of channels of capture 0.
+ir::Value* per_channel_of(Rewrite& r, int k) {
+  Constant c = *r.value(k)->constant;
+  c.dims = {c.size()};
+  c.dims.insert(c.dims.end(), r.value(0)->rank() - 2, 1);
+  return r.graph().add_constant(std::move(c), r.value(k)->name);
 }
 
 // What stands at the place where x / sqrt(v + eps) may be written in four ways; capture 2 is eps.
@@ -96,6 +106,16 @@ std::vector<Rule> make_rules() {
        [](Rewrite& r) -> ir::Value* {
          if (!is_static(r.value(1)->shape())) return nullptr;
          return r.make(*r.node(0)->as<ops::LayerNormalization>(), {r.value(0), r.value(1), over_axes(r, r.value(2), r.value(1))});
+       }},
+      {op("instance_normalization", {x, constant(1), constant(2)}, 0),
+       [](Rewrite& r) -> ir::Value* {
+         const auto* instance = r.node(0)->as<ops::InstanceNormalization>();
+         if (instance->layout != "nchw" || r.value(0)->rank() < 3) return nullptr;
+         ops::LayerNormalization norm;
+         norm.axis = 2;
+         norm.epsilon = instance->epsilon;
+         ir::Value* y = r.make(norm, {r.value(0), ones(r, r.value(0), 2)});
+         return r.make(ops::Add{}, {r.make(ops::Mul{}, {y, per_channel_of(r, 1)}), per_channel_of(r, 2)});
        }},
       {op("div", {op("exp", {op("sub", {x, reduction("reduce_max", x, 0)})}, 1),
                   reduction("reduce_sum", op("exp", {op("sub", {x, reduction("reduce_max", x, 0)})}), 2)}),

@@ -2,6 +2,7 @@
 // Normalizations over the last axes that are written in primitives, with d = x - mean(x):
 //   d / sqrt(mean(d^2) + eps) => layer_normalization(x, 1)         x / sqrt(mean(x^2) + eps) => rms_normalization(x, 1)
 //   norm(x, 1) * w => norm(x, w)                                    layer_normalization(x, w) + b => layer_normalization(x, w, b)
+//   instance_normalization(x, s, b) => layer_normalization(x, 1) * s + b      over the spatial axes
 //   e / sum(e), e = exp(x - max(x)) => softmax(x)
 // The quotient may be a product with reciprocal(sqrt(...)) or with (...) ^ -0.5, a square d * d or d ^ 2.
 #pragma once
