@@ -38,7 +38,11 @@ class ProgramBuilder {
         in[i] = program.add_immediate(i == 1 ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
       }
     }
-    results_[node.out()] = program.add(call->op, in[0], in[1], in[2], call->alpha, call->beta);
+    cpu::PointwiseOperand y = program.add(call->op, in[0], in[1], in[2], call->alpha, call->beta);
+    // Lanes are wider than these types: what grew is cut before anything else reads it.
+    const DType type = node.out()->dtype();
+    if (is_integer(type) && type != DType::kI32 && type != DType::kI64) y = program.add_cast(type, y);
+    results_[node.out()] = y;
   }
 
   void add_output(const ir::Value* v) { program.add_output(v->dtype(), operand(v)); }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of contract.hpp. Included once by each of scalar.cpp, avx2.cpp and avx512.cpp.
-#include <limits>
 
 #include "backends/cpu/kernels/pointwise/contract.hpp"
 #include "backends/cpu/kernels/pointwise/lanes.hpp"
@@ -195,15 +194,15 @@ struct LaneType<Lane::kI64> {
   using T = int64_t;
 };
 
-// Register to register. Floats go to integers towards zero, saturating, NaN to 0; then the dtype's low bits.
+// Register to register. Floats go to integers towards zero, saturating at 64 bits, NaN to 0; then the dtype's low bits.
 template <typename To, typename From>
 CARNOT_INLINE To convert(From x) {
   if constexpr (std::is_same_v<From, float> && !std::is_same_v<To, float>) {
-    constexpr float kHigh = sizeof(To) == 8 ? 9.2233714e18f : 2147483520.f;  // the largest floats that fit
-    constexpr float kLow = sizeof(To) == 8 ? -9.2233720e18f : -2147483648.f;
+    constexpr float kHigh = 9.223371487e18f, kLow = -9.223372037e18f;  // the largest floats that fit
     const float clipped = x > kHigh ? kHigh : x < kLow ? kLow : x;
-    const To y = x > kHigh ? std::numeric_limits<To>::max() : static_cast<To>(clipped);
-    return x == x ? y : To(0);
+    int64_t wide = x == x ? static_cast<int64_t>(clipped) : 0;
+    wide = x > kHigh ? INT64_MAX : wide;
+    return static_cast<To>(wide);
   } else {
     return static_cast<To>(x);
   }
