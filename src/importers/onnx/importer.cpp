@@ -134,6 +134,22 @@ Status Importer::check_model() {
   return {};
 }
 
+// Whether nodes pick single places from this axis of an input one by one: then it is a stack of different things (the layers of a cache,
+// keys and values), and an exporter that gave it the name of another input's dim ("batch") did not mean that the two are equal.
+bool Importer::is_stack(std::string_view input, int64_t axis, int64_t rank) const {
+  std::string_view first;
+  for (const NodeProto& node : model_.graph.nodes) {
+    if (node.op_type != "Gather" || node.inputs.size() != 2 || node.inputs[0] != input) continue;
+    int64_t at = 0;
+    for (const AttributeProto& a : node.attributes)
+      if (a.name == "axis") at = a.i;
+    if ((at < 0 ? at + rank : at) != axis) continue;
+    if (!first.empty() && node.inputs[1] != first) return true;
+    first = node.inputs[1];
+  }
+  return false;
+}
+
 Result<Shape> Importer::input_shape(const ValueInfoProto& input, std::span<const DimProto> dims) {
   const auto given = options_.shapes.find(std::string(input.name));
   if (given != options_.shapes.end()) {
@@ -158,7 +174,8 @@ Result<Shape> Importer::input_shape(const ValueInfoProto& input, std::span<const
       continue;
     }
     if (dim.kind == DimProto::kValue && dim.value != -1) return invalid("input '{}': axis {} is {}", shown(input.name), i, dim.value);
-    shape.push_back(Dim::symbol(symbol(dim.kind == DimProto::kName ? dim.name : "", fmt::format("{}_{}", input.name.substr(0, 60), i))));
+    const bool named = dim.kind == DimProto::kName && !is_stack(input.name, static_cast<int64_t>(i), static_cast<int64_t>(rank));
+    shape.push_back(Dim::symbol(symbol(named ? dim.name : "", fmt::format("{}_{}", input.name.substr(0, 60), i))));
   }
   if (is_static(shape)) {
     auto size = checked_size(to_dims(shape));

@@ -46,6 +46,7 @@ class Importer {
  private:
   Status check_model();
   Status add_inputs(Scope& scope);
+  bool is_stack(std::string_view input, int64_t axis, int64_t rank) const;
   Result<Shape> input_shape(const ValueInfoProto& input, std::span<const DimProto> dims);
   Status add_initializers(Scope& scope, const GraphProto& graph);
   Status import_nodes(Scope& scope, std::span<const NodeProto> nodes);
