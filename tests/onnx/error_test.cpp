@@ -150,6 +150,26 @@ TEST(Errors, DepthIsBounded) {
                {"nested more than 64 deep"});
 }
 
+TEST(Errors, LoopsInLoopsAreBounded) {
+  // Every level doubles the work of inference, so hundreds of levels would never end.
+  std::string body = Graph().input("i", 7, {}).input("c", 9, {}).input("v", 1, {"2"}).node("Concat", {"v", "v"}, {"w"}, {attr_int("axis", 0)}).output("c").output("w").bytes();
+  for (int i = 0; i < 20; ++i)
+    body = Graph().input("i", 7, {}).input("c", 9, {}).input("v", 1, {"2"}).node("Loop", {"i", "c", "v"}, {"w"}, {attr_graph("body", body)}).output("c").output("w").bytes();
+  expect_error(model(Graph().input("n", 7, {}).input("t", 9, {}).input("x", 1, {"2"}).node("Loop", {"n", "t", "x"}, {"y"}, {attr_graph("body", body)}, "outer").output("y")),
+               {"loops are nested more than 8 deep"});
+}
+
+// Functions that call two of the next kind: the expansion would have 2^60 nodes.
+TEST(Errors, ExpansionIsBounded) {
+  std::vector<std::string> functions;
+  for (int i = 0; i < 60; ++i) {
+    const std::string next = "F" + std::to_string(i + 1);
+    functions.push_back(function("my", "F" + std::to_string(i), {"p"}, {"q"}, {node(next, {"p"}, {"m"}, {}, "", "my"), node(next, {"m"}, {"q"}, {}, "", "my")}));
+  }
+  functions.push_back(function("my", "F60", {"p"}, {"q"}, {node("Identity", {"p"}, {"q"})}));
+  expect_error(model(simple().node("F0", {"x"}, {"y"}, {}, "f", "my").output("y"), {.opsets = {{"", 17}, {"my", 1}}, .functions = functions}), {"more than 1000000 nodes"});
+}
+
 // A model with a bit of everything.
 std::string rich_model() {
   const std::string yes = Graph().node("Mul", {"t", "w"}, {"r"}).output("r").bytes();

@@ -14,13 +14,14 @@ namespace {
 constexpr int kMaxAttempts = 32;
 
 Result<std::unique_ptr<ir::Graph>> import_model(const ModelProto& model, const ImportOptions& options, Tensors& tensors) {
-  std::vector<bool> guesses;
-  auto first = Importer(model, options, tensors, guesses).run();
+  Attempts attempts;
+  std::vector<bool>& guesses = attempts.guesses;
+  auto first = Importer(model, options, tensors, attempts).run();
   for (int i = 1; !first && i < kMaxAttempts; ++i) {
     while (!guesses.empty() && !guesses.back()) guesses.pop_back();
     if (guesses.empty()) break;
     guesses.back() = false;
-    auto next = Importer(model, options, tensors, guesses).run();
+    auto next = Importer(model, options, tensors, attempts).run();
     if (next) return next;
   }
   return first;

@@ -7,7 +7,10 @@
 namespace carnot::onnx {
 namespace {
 
-constexpr size_t kMaxNodes = 4'000'000;  // after functions are expanded
+constexpr size_t kMaxNodes = 1'000'000;  // after functions are expanded
+constexpr size_t kMaxAttributes = 1000;  // of one node
+constexpr size_t kMaxOpsets = 1000;      // of one model or function
+constexpr int kMaxLoops = 8;             // inside each other: inference doubles with each
 constexpr int64_t kNewestOpset = 28;     // of ai.onnx
 constexpr int64_t kNewestIr = 14;
 
@@ -60,11 +63,11 @@ Result<ir::Value*> Importer::lookup(Scope& scope, std::string_view name) {
     inner->facts = outer->facts;
   } else {
     // A value may be known under two names; one operand is enough.
-    for (const Body::Capture& c : scope.captures)
-      if (c.outer == outer) return scope.names[name].value = c.inner;
+    if (const auto it = scope.captured.find(outer); it != scope.captured.end()) return scope.names[name].value = it->second;
     inner = scope.graph->add_input(outer->name, outer->dtype(), outer->shape());
     inner->facts = outer->facts;
     scope.captures.push_back({outer, inner});
+    scope.captured[outer] = inner;
   }
   bound_.insert(inner);
   scope.names[name] = Binding{.value = inner};
@@ -94,20 +97,18 @@ std::string Importer::symbol(std::string_view wanted, std::string_view otherwise
     if (speaks && std::isdigit(static_cast<unsigned char>(out[0]))) out = "_" + out;
     return speaks ? out : std::string();
   };
-  std::string source(wanted);
+  std::string source = fmt::format("name {}", wanted);
   std::string base = legal(wanted);
   if (base.empty()) {
-    source = otherwise;
+    source = fmt::format("axis {}", otherwise);
     base = legal(otherwise);
     if (base.empty()) base = fmt::format("d_{}", otherwise.size());
   }
-  // Two names of the model must not become one symbol.
+  // Two names of the model must not become one symbol, and a name is always the same.
   std::string name = base;
-  for (int i = 1;; ++i) {
-    const auto [it, fresh] = symbols_.emplace(name, source);
-    if (fresh || it->second == source) return name;
-    name = fmt::format("{}_{}", base, i);
-  }
+  if (const auto it = names_of_dims_.find(source); it != names_of_dims_.end()) return it->second;
+  while (!symbols_.insert(name).second) name = fmt::format("{}_{}", base, ++symbol_counts_[base]);
+  return names_of_dims_[source] = name;
 }
 
 Result<int64_t> Importer::opset(const Scope& scope, std::string_view domain) const {
@@ -125,6 +126,11 @@ Status Importer::check_model() {
   if (!model_.has_graph || model_.ir_version <= 0) return fail(Code::kDataCorrupt, "not an ONNX model: there is no {}", model_.has_graph ? "IR version" : "graph");
   if (model_.ir_version > kNewestIr)
     return fail(Code::kUnsupported, "IR version {} is newer than {}, the newest known; export the model with an older one", model_.ir_version, kNewestIr);
+  if (model_.opsets.size() > kMaxOpsets) return invalid("the model imports more than {} opsets", kMaxOpsets);
+  for (const FunctionProto& f : model_.functions) {
+    if (f.opsets.size() > kMaxOpsets) return invalid("function '{}' imports more than {} opsets", shown(f.name), kMaxOpsets);
+    functions_.emplace(std::tuple(plain_domain(f.domain), f.name, f.overload), &f);
+  }
   if (model_.opsets.empty() && model_.ir_version >= 3) return fail(Code::kDataCorrupt, "the model imports no opset");
   for (const OpsetProto& o : model_.opsets) {
     if (o.version < 1) return fail(Code::kDataCorrupt, "opset version {} of domain '{}' is impossible", o.version, shown(o.domain));
@@ -226,8 +232,9 @@ Result<std::unique_ptr<ir::Graph>> Importer::run() {
   CARNOT_ASSIGN(std::vector<ir::Value*> outputs, outputs_of(scope, model_.graph));
   if (outputs.empty()) return invalid("the graph has no outputs");
   std::vector<std::string> names;
+  std::unordered_set<std::string_view> taken;
   for (const ValueInfoProto& output : model_.graph.outputs) {
-    if (std::find(names.begin(), names.end(), output.name) != names.end()) return invalid("output '{}' is listed twice", shown(output.name));
+    if (!taken.insert(output.name).second) return invalid("output '{}' is listed twice", shown(output.name));
     names.emplace_back(output.name);
   }
   graph->set_outputs(std::move(outputs), std::move(names));
@@ -264,7 +271,8 @@ Status Importer::import_node(Scope& scope, const NodeProto& node, size_t index) 
     if (e.message.starts_with("node '")) return e;
     return std::move(e).within("node " + where.str());
   };
-  if (++nodes_ > kMaxNodes) return here(invalid("the model has more than {} nodes", kMaxNodes));
+  if (++attempts_.nodes > kMaxNodes) return here(invalid("the model has more than {} nodes", kMaxNodes));
+  if (node.attributes.size() > kMaxAttributes) return here(invalid("has more than {} attributes", kMaxAttributes));
   std::vector<ir::Value*> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     if (node.inputs[i].empty()) {
@@ -288,8 +296,8 @@ Status Importer::import_node(Scope& scope, const NodeProto& node, size_t index) 
 }
 
 Outputs Importer::convert(Scope& scope, const NodeProto& node, ir::Location where, std::vector<ir::Value*> inputs, size_t outputs) {
-  for (const FunctionProto& f : model_.functions)
-    if (f.name == node.op_type && plain_domain(f.domain) == plain_domain(node.domain) && f.overload == node.overload) return call(scope, f, node, where, inputs, outputs);
+  if (const auto f = functions_.find(std::tuple(plain_domain(node.domain), node.op_type, node.overload)); f != functions_.end())
+    return call(scope, *f->second, node, where, inputs, outputs);
 
   CARNOT_ASSIGN(const int64_t version, opset(scope, node.domain));
   CARNOT_ASSIGN(const Target target, find_target(plain_domain(node.domain), node.op_type, version));
@@ -324,7 +332,7 @@ Outputs Importer::call(Scope& scope, const FunctionProto& f, const NodeProto& no
     }
     arguments[a.name] = given;
   }
-  Scope inner{.graph = scope.graph, .nodes = f.nodes, .opsets = &f.opsets, .arguments = &arguments, .prefix = where.name + "/", .depth = scope.depth};
+  Scope inner{.graph = scope.graph, .nodes = f.nodes, .opsets = &f.opsets, .arguments = &arguments, .prefix = where.name + "/", .depth = scope.depth, .loops = scope.loops};
   for (size_t i = 0; i < f.inputs.size(); ++i)
     if (!inner.names.emplace(f.inputs[i], Binding{.value = i < inputs.size() ? inputs[i] : nullptr}).second)
       return invalid("function '{}': input '{}' is listed twice", shown(f.name), shown(f.inputs[i]));
@@ -342,12 +350,13 @@ Outputs Importer::call(Scope& scope, const FunctionProto& f, const NodeProto& no
 
 // ---- subgraphs ---------------------------------------------------------------------------------------------------------------
 
-Result<Body> Importer::import_body(Scope& outer, const GraphProto& proto, std::span<const ops::ValueFacts> inputs) {
+Result<Body> Importer::import_body(Scope& outer, const GraphProto& proto, std::span<const ops::ValueFacts> inputs, bool repeats) {
+  if (repeats && outer.loops >= kMaxLoops) return invalid("loops are nested more than {} deep", kMaxLoops);
   if (outer.depth >= kMaxGraphDepth) return invalid("subgraphs are nested more than {} deep", kMaxGraphDepth);
   if (proto.inputs.size() != inputs.size()) return invalid("subgraph '{}' takes {} inputs, expected {}", shown(proto.name), proto.inputs.size(), inputs.size());
   Body body{.graph = std::make_unique<ir::Graph>(outer.graph)};
   Scope scope{.parent = &outer, .graph = body.graph.get(), .nodes = proto.nodes, .opsets = outer.opsets, .arguments = outer.arguments, .prefix = outer.prefix,
-              .depth = outer.depth + 1};
+              .depth = outer.depth + 1, .loops = outer.loops + repeats};
   CARNOT_RETURN_IF_ERROR(add_initializers(scope, proto));
   for (size_t i = 0; i < inputs.size(); ++i) {
     ir::Value* value = body.graph->add_input(proto.inputs[i].name, inputs[i].dtype, inputs[i].shape);
@@ -363,14 +372,14 @@ Result<Body> Importer::import_body(Scope& outer, const GraphProto& proto, std::s
 }
 
 bool Importer::guess() {
-  if (next_guess_ == guesses_.size()) guesses_.push_back(true);
-  return guesses_[next_guess_++];
+  if (next_guess_ == attempts_.guesses.size()) attempts_.guesses.push_back(true);
+  return attempts_.guesses[next_guess_++];
 }
 
 Outputs Importer::import_inline(Scope& outer, const GraphProto& proto) {
   if (outer.depth >= kMaxGraphDepth) return invalid("subgraphs are nested more than {} deep", kMaxGraphDepth);
   Scope scope{.parent = &outer, .graph = outer.graph, .nodes = proto.nodes, .opsets = outer.opsets, .arguments = outer.arguments, .prefix = outer.prefix,
-              .depth = outer.depth + 1};
+              .depth = outer.depth + 1, .loops = outer.loops};
   CARNOT_RETURN_IF_ERROR(add_initializers(scope, proto));
   CARNOT_RETURN_IF_ERROR(import_nodes(scope, proto.nodes));
   return outputs_of(scope, proto);

@@ -2,6 +2,7 @@
 // The walk over a model. Private to this folder.
 #pragma once
 #include <map>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -9,6 +10,12 @@
 #include "importers/onnx/node.hpp"
 
 namespace carnot::onnx {
+
+// What several attempts to import one model share.
+struct Attempts {
+  std::vector<bool> guesses;  // the decisions of the last attempt, see NodeContext::guess
+  size_t nodes = 0;           // imported so far, in all attempts
+};
 
 // What a name stands for. Weights become constants of the graph when they are first used.
 struct Binding {
@@ -23,23 +30,25 @@ struct Scope {
   ir::Graph* graph = nullptr;
   std::unordered_map<std::string_view, Binding> names = {};
   std::vector<Body::Capture> captures = {};
+  std::unordered_map<const ir::Value*, ir::Value*> captured = {};  // outer -> inner
   std::span<const NodeProto> nodes = {};              // for messages about names that come later
   const std::vector<OpsetProto>* opsets = nullptr;
   const std::map<std::string_view, const AttributeProto*>* arguments = nullptr;  // of the function call we are in
   std::string prefix = {};                            // of node names: "call/"
   int depth = 0;
+  int loops = 0;  // loops and scans around
 };
 
 class Importer {
  public:
-  // `guesses`: the decisions of earlier attempts; new ones are appended.
-  Importer(const ModelProto& model, const ImportOptions& options, Tensors& tensors, std::vector<bool>& guesses)
-      : model_(model), options_(options), tensors_(tensors), guesses_(guesses) {}
+  Importer(const ModelProto& model, const ImportOptions& options, Tensors& tensors, Attempts& attempts)
+      : model_(model), options_(options), tensors_(tensors), attempts_(attempts) {}
   Result<std::unique_ptr<ir::Graph>> run();
 
   // ---- for NodeContext ------------------------------------------------------------------------------------------------------
   Tensors& tensors() { return tensors_; }
-  Result<Body> import_body(Scope& outer, const GraphProto& proto, std::span<const ops::ValueFacts> inputs);
+  // `repeats`: the body is run, and inferred, more than once.
+  Result<Body> import_body(Scope& outer, const GraphProto& proto, std::span<const ops::ValueFacts> inputs, bool repeats);
   Outputs import_inline(Scope& outer, const GraphProto& proto);
   bool guess();
 
@@ -63,12 +72,14 @@ class Importer {
   const ModelProto& model_;
   const ImportOptions& options_;
   Tensors& tensors_;
-  std::vector<bool>& guesses_;
+  Attempts& attempts_;
   size_t next_guess_ = 0;
   std::unordered_set<const ir::Value*> bound_;  // values that already have their ONNX name
-  std::map<std::string, std::string, std::less<>> symbols_;  // our symbol -> the model's name
+  std::unordered_set<std::string> symbols_;
+  std::unordered_map<std::string, std::string> names_of_dims_;  // the model's name -> our symbol
+  std::map<std::string, int, std::less<>> symbol_counts_;
+  std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const FunctionProto*> functions_;  // domain, name, overload
   std::vector<const FunctionProto*> calls_;
-  size_t nodes_ = 0;
 };
 
 // The row for an operator of this version; exactly one of the two is set in a hit.

@@ -120,7 +120,7 @@ Outputs NodeContext::emit(std::string_view op, std::vector<ir::Value*> inputs, c
 
 Result<Body> NodeContext::body(std::string_view attr, std::span<const ops::ValueFacts> inputs) {
   CARNOT_ASSIGN(const GraphProto* graph, graph_attr(attr));
-  return importer_.import_body(scope_, *graph, inputs);
+  return importer_.import_body(scope_, *graph, inputs, type() != "If");
 }
 
 Outputs NodeContext::inline_graph(std::string_view attr) {
@@ -133,26 +133,25 @@ bool NodeContext::guess() { return importer_.guess(); }
 
 std::vector<ir::Value*> NodeContext::merge_captures(std::span<Body> bodies) {
   std::vector<ir::Value*> outer;
+  std::unordered_set<const ir::Value*> seen;
   for (const Body& body : bodies)
     for (const Body::Capture& c : body.captures)
-      if (std::find(outer.begin(), outer.end(), c.outer) == outer.end()) outer.push_back(c.outer);
+      if (seen.insert(c.outer).second) outer.push_back(c.outer);
   for (Body& body : bodies) {
+    std::unordered_map<const ir::Value*, ir::Value*> inner;
+    for (const Body::Capture& c : body.captures) inner[c.outer] = c.inner;
     auto& inputs = body.graph->mutable_inputs();
-    inputs.resize(inputs.size() - body.captures.size());
-    const size_t own = inputs.size();
-    std::vector<ir::Value*> ordered;
+    const size_t own = inputs.size() - body.captures.size();
+    std::vector<ir::Value*> ordered(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(own));
     for (ir::Value* v : outer) {
-      const auto it = std::find_if(body.captures.begin(), body.captures.end(), [&](const Body::Capture& c) { return c.outer == v; });
-      if (it != body.captures.end()) {
-        ordered.push_back(it->inner);
-      } else {
-        ir::Value* unused = body.graph->add_input(v->name, v->dtype(), v->shape());
-        unused->facts = v->facts;
-        ordered.push_back(unused);
+      ir::Value*& mine = inner[v];
+      if (!mine) {
+        mine = body.graph->add_input(v->name, v->dtype(), v->shape());
+        mine->facts = v->facts;
       }
+      ordered.push_back(mine);
     }
-    inputs.resize(own);
-    inputs.insert(inputs.end(), ordered.begin(), ordered.end());
+    inputs = std::move(ordered);
   }
   return outer;
 }
