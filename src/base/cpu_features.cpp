@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <string>
+
+#include "base/env.hpp"
 
 namespace carnot {
 namespace {
@@ -33,9 +35,9 @@ CpuFeatures detect() {
 
 Isa chosen() {
   Isa best = cpu_features().isa;
-  const char* wanted = std::getenv("CARNOT_ISA");
+  const std::string wanted = env_text(EnvVar::kIsa);
   for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512})
-    if (wanted && isa_name(isa) == wanted) return std::min(isa, best);
+    if (isa_name(isa) == wanted) return std::min(isa, best);
   return best;
 }
 
