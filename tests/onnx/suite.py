@@ -9,6 +9,7 @@ process of its own, so a crash is one failure. What cannot be imported counts as
 """
 import argparse
 import collections
+import os
 import pathlib
 import subprocess
 import sys
@@ -67,11 +68,16 @@ def run_share(folders):
         print(f"END {folder.name} {'ok' if not problem else problem.splitlines()[0][:300]}", flush=True)
 
 
+def folders_of(kind):
+    return [folder for folder in sorted((DATA / kind).iterdir()) if (folder / "model.onnx").exists()]
+
+
 def run_all(folders):
     results, left = {}, list(folders)
     while left:
         share = left[:200]
-        done = subprocess.run([sys.executable, __file__, "--share", *map(str, share)], capture_output=True, text=True, timeout=900)
+        done = subprocess.run([sys.executable, __file__, "--share", *map(str, share)], capture_output=True, text=True, timeout=900,
+                              env=dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))))
         current = None
         for line in done.stdout.splitlines():
             word, _, rest = line.partition(" ")
@@ -98,7 +104,7 @@ def main():
     options = parser.parse_args()
     if options.share is not None:
         return run_share(map(pathlib.Path, options.share))
-    folders = [f for f in sorted((DATA / options.kind).iterdir()) if (f / "model.onnx").exists() and options.filter in f.name]
+    folders = [f for f in folders_of(options.kind) if options.filter in f.name]
     if not options.expanded:
         folders = [f for f in folders if "_expanded" not in f.name]
     results = run_all(folders)
