@@ -35,7 +35,7 @@ if [ -z "$compare" ]; then
   exec "$build/ocr_reader" --models "$cache/demo" --threads "$threads" "$@"
 fi
 # Each picture is read several times and the fastest counts: the first run of a new size lays out its memory.
-"$build/ocr_reader" --models "$cache/demo" --threads "$threads" --repeat 5 --json "$cache/demo/carnot.json" "$@"
-"${PYTHON:-python3}" "$here/reader.py" --engine ort --models "$cache/real" --threads "$threads" --repeat 5 \
+"$build/ocr_reader" --models "$cache/demo" --threads "$threads" --repeat 3 --json "$cache/demo/carnot.json" "$@"
+"${PYTHON:-python3}" "$here/reader.py" --engine ort --models "$cache/real" --threads "$threads" --repeat 3 \
   --json "$cache/demo/ort.json" "$@" >/dev/null
 "${PYTHON:-python3}" "$here/compare.py" "$cache/demo/carnot.json" "$cache/demo/ort.json"
