@@ -103,7 +103,8 @@ class Case {
     if (std::string bad = check_facts("static dims", *known, *out); !bad.empty()) return bad;
     auto symbolic = infer(true, true);
     // A rank that hangs on a dim is the one thing that cannot be said.
-    if (!symbolic && symbolic.error().code != Code::kUnsupported) return "with symbolic dims: " + symbolic.error().message;
+    if (!symbolic && symbolic.error().code != Code::kUnsupported)
+      return "with symbolic dims: " + symbolic.error().message;
     if (symbolic)
       if (std::string bad = check_facts("symbolic dims", *symbolic, *out); !bad.empty()) return bad;
     // Without any data inference may give up (an unknown rank), but it may not say anything untrue.
@@ -263,6 +264,24 @@ class FileTest : public testing::Test {
   std::string path_;
 };
 
+// Operators with bodies cannot be written as a line; graphs test them.
+class CoverageTest : public testing::Test {
+ public:
+  explicit CoverageTest(std::set<std::filesystem::path> files) : files_(std::move(files)) {}
+  void TestBody() override {
+    std::set<std::string, std::less<>> seen;
+    for (const auto& path : files_)
+      if (auto file = read_text_file(path.string()))
+        for (const TextCase& c : file->cases) seen.insert(c.op);
+    for (const ops::OpEntry* entry : ops::all_ops())
+      EXPECT_TRUE(entry->info->bodies > 0 || seen.contains(entry->info->name))
+          << "no line tests operator '" << entry->info->name << "'";
+  }
+
+ private:
+  std::set<std::filesystem::path> files_;
+};
+
 }  // namespace
 }  // namespace carnot::test
 
@@ -280,5 +299,8 @@ int main(int argc, char** argv) {
   for (const auto& path : files)
     testing::RegisterTest("OpText", path.stem().c_str(), nullptr, nullptr, path.c_str(), 1,
                           [path] { return new carnot::test::FileTest(path.string()); });
+  if (argc == 1)  // a folder given by hand need not cover everything
+    testing::RegisterTest("OpTextCoverage", "every_operator_has_a_line", nullptr, nullptr, __FILE__, __LINE__,
+                          [files] { return new carnot::test::CoverageTest(files); });
   return RUN_ALL_TESTS();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pooling and resizing of channels-last f32 images.
 #include <algorithm>
+#include <cmath>
 
 #include "ops/average_pool.hpp"
 #include "ops/global_average_pool.hpp"
@@ -86,6 +87,11 @@ class ResizeTactic final : public Tactic {
     if (op->keep_aspect_ratio_policy != "stretch") return "keep_aspect_ratio_policy";
     const bool sizes = p.node.has(3) && !p.in(3).shape[0].is(0);
     if (sizes ? !(p.node.in(3)->constant || p.in(3).values) : !p.constant(2)) return "scales or sizes are computed at run time";
+    if (!sizes && op->coordinate_transformation_mode == "align_corners") {
+      // The corners lie at in * scale - 1, which is no whole number for every size.
+      const auto scales = to_doubles(p.constant(2)->view());
+      if (!scales || std::any_of(scales->begin(), scales->end(), [](double v) { return v != std::floor(v); })) return "align_corners with a scale that is not whole";
+    }
     if (op->antialias && (!sizes || !is_static(p.in(0).shape) || !is_static(p.out().shape))) return "antialias of a dynamic size";
     return {};
   }
