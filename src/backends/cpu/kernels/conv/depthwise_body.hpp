@@ -21,6 +21,13 @@ CARNOT_INLINE F32 load_channels(const float* p, Mask m) {
   return load_mask(p, m);
 }
 
+// Hides a pointer's history from the compiler. It would otherwise work out the offsets of all pixels ahead of the loop
+// over channels and keep them in memory, where reading them back costs more than one addition a pixel.
+template <typename T>
+CARNOT_INLINE void keep_stepping(T*& p) {
+  asm("" : "+r"(p));
+}
+
 // kPixels outputs of one vector of channels. kTaps and kStride 0: any, read at run time. kInside: no input position of
 // the block lies in the padding.
 template <int kPixels, int kTaps, int kStride, bool kFull, bool kInside>
@@ -38,12 +45,15 @@ CARNOT_INLINE void block(const DepthwiseRun& d, int64_t pixel, int64_t ch, Mask 
       F32 weight[kTaps];
 #pragma GCC unroll 8
       for (int k = 0; k < kTaps; ++k) weight[k] = load(w + k * d.ldw);
-        // Input i meets output p at tap i - p * stride.
+      // Input i meets output p at tap i - p * stride.
+      const float* xi = x;
 #pragma GCC unroll 48
       for (int i = 0; i < (kPixels - 1) * kStride + kTaps; ++i) {
-        const float* xi = x + i * ldx;
-        if (!kInside && uint64_t(first + i) >= uint64_t(d.in_pixels)) xi = kZeros;
-        const F32 v = load_channels<kFull>(xi, m);
+        const float* from = xi;
+        if (!kInside && uint64_t(first + i) >= uint64_t(d.in_pixels)) from = kZeros;
+        const F32 v = load_channels<kFull>(from, m);
+        xi += ldx;
+        keep_stepping(xi);
 #pragma GCC unroll 16
         for (int p = 0; p < kPixels; ++p)
           if (i - p * kStride >= 0 && i - p * kStride < kTaps) acc[p] = fma(v, weight[i - p * kStride], acc[p]);
@@ -74,11 +84,13 @@ CARNOT_INLINE void block(const DepthwiseRun& d, int64_t pixel, int64_t ch, Mask 
   }
   float* y = d.y + pixel * d.ldy + ch;
 #pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p, y += d.ldy) {
+  for (int p = 0; p < kPixels; ++p) {
     if constexpr (kFull)
       store(y, acc[p]);
     else
       store_mask(y, acc[p], m);
+    y += d.ldy;
+    keep_stepping(y);
   }
 }
 
