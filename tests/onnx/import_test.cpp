@@ -55,6 +55,21 @@ TEST(Import, SymbolsAreReadableAndDistinct) {
   expect_has(text, "f32[x:0_0,a_b,a_b_1,7,x:0_4,_2n]");
 }
 
+// Every first dim is called "batch", but one counts the caches in a stack.
+TEST(Import, DimsOfAStackAreItsOwn) {
+  const std::string text = import_text(model(Graph()
+                                                 .input("ids", 1, {"batch", "4"})
+                                                 .input("mask", 1, {"batch", "4"})
+                                                 .input("kv", 1, {"batch", "4"})
+                                                 .initializer(tensor("one", 7, {}, raw<int64_t>({1})))
+                                                 .initializer(tensor("two", 7, {}, raw<int64_t>({2})))
+                                                 .node("Gather", {"kv", "one"}, {"a"})
+                                                 .node("Gather", {"kv", "two"}, {"b"}, {attr_int("axis", -2)})
+                                                 .node("Sum", {"ids", "mask", "a", "b"}, {"y"})
+                                                 .output("y")));
+  expect_has(text, "graph main(%ids: f32[batch,4], %mask: f32[batch,4], %kv: f32[kv_0,4])");
+}
+
 TEST(Import, GivenShapesReplaceDims) {
   const std::string bytes = model(Graph().input("x", 1, {"n", "h"}).node("Relu", {"x"}, {"y"}).output("y"));
   expect_has(import_text(bytes, {.shapes = {{"x", {2, -1}}}}), "graph main(%x: f32[2,h])");

@@ -4,7 +4,7 @@
 //   CARNOT_ASSIGN(auto graph, onnx::import_onnx_file("model.onnx", {}));
 //
 // Dims: a named dim becomes a symbol of that name (characters that no symbol may have become '_'), an unnamed one
-// "<input>_<axis>". Declared shapes of outputs and of inner values are not trusted: everything is inferred.
+// "<input>_<axis>", and so does one along which the graph takes its input apart by Gathers (a stack of caches). Declared shapes of outputs and of inner values are not trusted: everything is inferred.
 // Every error names the file and, where there is one, the node with its operator. Both functions may be called from any thread.
 #pragma once
 #include <map>
