@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// carnot opt: runs passes on the text form of a graph.
+// carnot opt: runs passes on the text form of a graph. carnot reduce: shrinks a graph that passes break.
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include "command.hpp"
 #include "passes/manager.hpp"
+#include "passes/reduce.hpp"
 
 namespace carnot::tool {
 namespace {
@@ -16,16 +17,21 @@ struct Arguments {
   bool elide = false;
 };
 
-Status opt(const Arguments& a) {
+Result<std::string> read_text(const std::string& path) {
   std::stringstream text;
-  if (a.file == "-") {
+  if (path == "-") {
     text << std::cin.rdbuf();
-  } else {
-    std::ifstream file(a.file);
-    if (!file) return fail(Code::kNotFound, "cannot open '{}'", a.file);
-    text << file.rdbuf();
+    return text.str();
   }
-  auto result = passes::opt(text.str(), a.passes, a.elide);
+  std::ifstream file(path);
+  if (!file) return fail(Code::kNotFound, "cannot open '{}'", path);
+  text << file.rdbuf();
+  return text.str();
+}
+
+Status opt(const Arguments& a, bool reduce) {
+  CARNOT_ASSIGN(const std::string text, read_text(a.file));
+  auto result = reduce ? passes::reduce_text(text, a.passes) : passes::opt(text, a.passes, a.elide);
   if (!result) return std::move(result.error()).within(a.file);
   fmt::print("{}", *result);
   return {};
@@ -40,7 +46,14 @@ void add_opt(CLI::App& app, int* exit_code) {
   c->add_option("--pass", a->passes, "passes in order: fold-constants,merge-equal")->delimiter(',');
   c->add_flag("--elide", a->elide, "leave out the elements of large constants");
   c->callback([a, exit_code] {
-    Status status = opt(*a);
+    Status status = opt(*a, false);
+    *exit_code = status ? kDone : report(status.error());
+  });
+  CLI::App* r = app.add_subcommand("reduce", "Shrink the text form of a graph while passes still fail on it, break it or change its results");
+  r->add_option("file", a->file, "graph text, - for standard input")->required();
+  r->add_option("--pass", a->passes, "passes in order: fold-constants,merge-equal")->delimiter(',')->required();
+  r->callback([a, exit_code] {
+    Status status = opt(*a, true);
     *exit_code = status ? kDone : report(status.error());
   });
 }
