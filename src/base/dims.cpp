@@ -96,7 +96,11 @@ std::optional<std::string> Dim::as_symbol() const {
 }
 
 Dim operator+(const Dim& a, const Dim& b) {
-  if (a.is_constant() && b.is_constant()) return Dim(a.constant_ + b.constant_);
+  if (a.is_constant() && b.is_constant()) {
+    int64_t sum;
+    if (__builtin_add_overflow(a.constant_, b.constant_, &sum)) sum = a.constant_ > 0 ? kLimit : -kLimit;
+    return Dim(sum);
+  }
   DimPoly p = DimPoly::of(a);
   DimPoly q = DimPoly::of(b);
   p.terms.insert(p.terms.end(), q.terms.begin(), q.terms.end());

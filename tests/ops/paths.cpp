@@ -21,7 +21,8 @@ class TestEvalCtx final : public ops::EvalCtx {
   Status allocate(size_t i, Dims dims) override {
     if (i >= views_.size()) return invalid("there is no output {}", i);
     if (views_[i].dtype == DType::kInvalid) return {};
-    CARNOT_RETURN_IF_ERROR(checked_size(dims));
+    CARNOT_ASSIGN(const int64_t size, checked_size(dims));
+    if (size > int64_t{1} << 32) return fail(Code::kOutOfMemory, "shape {} is too large", to_string(dims));
     tensors_[i] = make_tensor(views_[i].dtype, std::move(dims));
     views_[i] = tensors_[i]->view();
     return {};
