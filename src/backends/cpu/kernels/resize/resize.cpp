@@ -58,7 +58,8 @@ double source_of(const ResizeRule& rule, int64_t in, int64_t out, double scale, 
       return static_cast<double>(in) / 2 * (1 - adjustment) + (x + 0.5) / scale - 0.5;
     }
     case ResizeRule::kPytorchHalfPixel: return out > 1 ? (x + 0.5) / scale - 0.5 : 0;
-    case ResizeRule::kAlignCorners: return out > 1 ? x * static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0;
+    // The length is in * scale, which need not be a whole number.
+    case ResizeRule::kAlignCorners: return out > 1 ? x * static_cast<double>(in - 1) / (static_cast<double>(in) * scale - 1) : 0;
     case ResizeRule::kAsymmetric: return x / scale;
     case ResizeRule::kTfHalfPixelForNn: return (x + 0.5) / scale;
   }
