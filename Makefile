@@ -33,7 +33,7 @@ test-models: build  ## every model against ONNX Runtime (long)
 
 demo: build       ## read the pictures of examples/ocr (COMPARE=1: with ONNX Runtime beside it)
 	$(PYTHON) scripts/models.py real ppocr_det ppocr_cls ppocr_rec
-	BUILD="$(abspath $(BUILD))" BUILD="$(abspath $(BUILD))" PYTHON="$(abspath $(PYTHON))" examples/ocr/demo.sh $(if $(COMPARE),--compare) $(DEMO)
+	BUILD="$(abspath $(BUILD))" PYTHON="$(abspath $(PYTHON))" examples/ocr/demo.sh $(if $(COMPARE),--compare) $(DEMO)
 
 bench: build      ## time Carnot, ONNX Runtime and OpenVINO side by side (MODELS="a.onnx b.onnx" or all)
 	$(PYTHON) bench/compare_cpu.py $(if $(MODELS),$(MODELS),--all) --json $(BUILD)/bench.json
