@@ -163,11 +163,13 @@ def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic"
 
 
 def _cache_file(path):
-    """Where the engine of a model file is kept: by path, size, time and version, so a changed model is built again."""
+    """Where the engine of a model file is kept: by the model's path, size and time and the compiler's, so that a changed one builds again."""
+    from . import _compiler
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = os.environ.get("CARNOT_CACHE_DIR") or os.path.join(home, "carnot")
     real, state = os.path.realpath(path), os.stat(path)
-    key = f"{real}\n{state.st_size}\n{state.st_mtime_ns}\n{_runtime.version}"
+    compiler = os.stat(_compiler.__file__).st_mtime_ns
+    key = f"{real}\n{state.st_size}\n{state.st_mtime_ns}\n{compiler}\n{_runtime.version}"
     return os.path.join(folder, f"python-{hashlib.sha256(key.encode()).hexdigest()[:32]}.engine")
 
 

@@ -134,13 +134,14 @@ Result<Engine> open_engine(const std::string& path, double* build_seconds) {
     CARNOT_ASSIGN(auto file, MappedFile::open(path));
     if (engine::looks_like_engine(file->bytes())) return Engine::load(path);
   }
-  // Cached by path, size, time and version: a changed model is built again.
+  // Cached by the model's path, size and time, and by those of this program: a changed model, or a changed compiler, builds again.
   std::error_code error;
   const auto real = std::filesystem::canonical(path, error).string();
   const auto stamp = std::filesystem::last_write_time(path, error).time_since_epoch().count();
   const auto size = std::filesystem::file_size(path, error);
   const std::string folder = cache_folder();
-  const size_t key = std::hash<std::string>()(fmt::format("{}|{}|{}|{}", real, stamp, size, carnot_version()));
+  const auto compiler = std::filesystem::last_write_time("/proc/self/exe", error).time_since_epoch().count();
+  const size_t key = std::hash<std::string>()(fmt::format("{}|{}|{}|{}|{}", real, stamp, size, compiler, carnot_version()));
   const std::string cached = fmt::format("{}/{}-{:016x}.engine", folder, std::filesystem::path(path).stem().string(), key);
   if (!folder.empty() && std::filesystem::exists(cached, error)) {
     carnot_engine* handle = nullptr;

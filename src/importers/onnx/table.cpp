@@ -2,6 +2,7 @@
 // (domain, operator, version) -> how to import it: a converter of this folder, or the operator whose description names it.
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "importers/onnx/importer.hpp"
 
 namespace carnot::onnx {
@@ -37,20 +38,6 @@ const std::map<Key, std::vector<Row>>& table() {
     return map;
   }();
   return *rows;
-}
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t up = row[j];
-      row[j] = std::min({up + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = up;
-    }
-  }
-  return row.back();
 }
 
 }  // namespace
