@@ -2,7 +2,7 @@
 #include "ops/non_max_suppression.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 
 namespace carnot::ops {
 
@@ -26,6 +26,45 @@ bool overlaps(const Box& a, const Box& b, float threshold) {
   const float both = height * width;
   return both / (a.area() + b.area() - both) > threshold;
 }
+
+// The boxes picked so far, by horizontal strip: two boxes can only overlap where both lie in one strip. Detectors that move the boxes of
+// each class to a place of their own pass tens of thousands of boxes that hardly ever meet.
+class Strips {
+ public:
+  Strips(const std::vector<Box>& candidates) {
+    double low = 0, high = 0, heights = 0;
+    for (const Box& b : candidates) {
+      if (!std::isfinite(b.top) || !std::isfinite(b.bottom)) continue;
+      low = std::min<double>(low, b.top);
+      high = std::max<double>(high, b.bottom);
+      heights += static_cast<double>(b.bottom) - b.top;
+    }
+    low_ = low;
+    // No lower than the mean box, so that a box lies in two strips on average and memory stays that of the boxes.
+    const double fitting = heights > 0 ? (high - low) * static_cast<double>(candidates.size()) / heights : 1;
+    strips_.resize(static_cast<size_t>(std::clamp(std::min(fitting, static_cast<double>(candidates.size()) / 2), 1.0, 4096.0)));
+    per_unit_ = high > low ? static_cast<double>(strips_.size()) / (high - low) : 0;
+  }
+  bool any_overlap(const Box& box, float threshold) const {
+    for (size_t i = strip_of(box.top), last = strip_of(box.bottom); i <= last; ++i)
+      for (const Box& other : strips_[i])
+        if (overlaps(box, other, threshold)) return true;
+    return false;
+  }
+  void add(const Box& box) {
+    for (size_t i = strip_of(box.top), last = strip_of(box.bottom); i <= last; ++i) strips_[i].push_back(box);
+  }
+
+ private:
+  // Grows with y, so a shared y means a shared strip; what is no number goes to the first.
+  size_t strip_of(double y) const {
+    const double at = (y - low_) * per_unit_;
+    if (!(at > 0)) return 0;
+    return at >= static_cast<double>(strips_.size()) ? strips_.size() - 1 : static_cast<size_t>(at);
+  }
+  std::vector<std::vector<Box>> strips_;
+  double low_ = 0, per_unit_ = 0;
+};
 
 template <typename T>
 Result<T> scalar_or(EvalCtx& ctx, size_t i, T otherwise, DType dtype) {
@@ -61,13 +100,15 @@ Status NonMaxSuppression::evaluate(EvalCtx& ctx) const {
       for (int64_t i = 0; i < n; ++i)
         if (!filtered || score[i] > least) order.push_back(i);
       std::stable_sort(order.begin(), order.end(), [&](int64_t p, int64_t q) { return score[p] > score[q]; });
-      std::vector<Box> kept;
-      for (int64_t i : order) {
-        if (static_cast<int64_t>(kept.size()) >= most) break;
-        const Box box = read_box(boxes.as<float>() + (b * n + i) * 4, center_point_box != 0);
-        if (std::any_of(kept.begin(), kept.end(), [&](const Box& other) { return overlaps(box, other, iou); })) continue;
-        kept.push_back(box);
-        picked.insert(picked.end(), {b, c, i});
+      std::vector<Box> candidates;
+      for (int64_t i : order) candidates.push_back(read_box(boxes.as<float>() + (b * n + i) * 4, center_point_box != 0));
+      Strips kept(candidates);
+      int64_t count = 0;
+      for (size_t k = 0; k < order.size() && count < most; ++k) {
+        if (kept.any_overlap(candidates[k], iou)) continue;
+        kept.add(candidates[k]);
+        ++count;
+        picked.insert(picked.end(), {b, c, order[k]});
       }
     }
   CARNOT_RETURN_IF_ERROR(ctx.allocate(0, {static_cast<int64_t>(picked.size() / 3), 3}));
