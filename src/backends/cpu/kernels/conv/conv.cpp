@@ -61,14 +61,27 @@ void point_at_input(const Conv& c, int64_t first, int64_t rows, const float* zer
   }
 }
 
-// Layout of the scratch: zeros for padding, offsets of the taps in a panel, then a table of pointers for each worker.
+// Moves the taps that reach the input from at least one of the rows to the front of the table, with their offsets, and returns their
+// number. With a wide dilation most taps of a task lie in the padding altogether and add nothing.
+int64_t drop_padding_taps(int64_t taps, int64_t rows, int64_t step, const float* zeros, const float** table, int64_t* offsets) {
+  int64_t kept = 0;
+  for (int64_t t = 0; t < taps; ++t) {
+    const float** from = table + t * rows;
+    if (std::all_of(from, from + rows, [zeros](const float* p) { return p == zeros; })) continue;
+    if (kept != t) std::copy(from, from + rows, table + kept * rows);
+    offsets[kept++] = t * step;
+  }
+  return kept;
+}
+
+// Layout of the scratch: zeros for padding, then for each worker the offsets of the taps in a panel and a table of pointers.
 struct Scratch {
   int64_t zeros, offsets, table;
   Scratch(const Conv& c, int64_t rows)
       : zeros(align_floats(c.in_channels)),
         offsets(align_floats(2 * taps_of(c))),
         table(align_floats(kPointerFloats * taps_of(c) * rows)) {}
-  int64_t floats(int threads) const { return zeros + offsets + table * threads; }
+  int64_t floats(int threads) const { return zeros + (offsets + table) * threads; }
 };
 
 void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa) {
@@ -82,16 +95,16 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
                                                           limit, pool.threads());
   const Scratch scratch(c, limit);
   float* zeros = scratch_memory;
-  int64_t* offsets = reinterpret_cast<int64_t*>(zeros + scratch.zeros);
-  float* tables = zeros + scratch.zeros + scratch.offsets;
   std::fill(zeros, zeros + c.in_channels, 0.f);
-  for (int64_t t = 0; t < taps; ++t) offsets[t] = t * ic * kPanel;
 
   pool.parallel_for(part.tasks(), [&](int64_t task, int worker) {
     const int64_t row = task / part.col_tasks * part.rows, col = task % part.col_tasks;
     const int64_t count = std::min(part.rows, rows - row);
-    const float** table = reinterpret_cast<const float**>(tables + worker * scratch.table);
+    float* own = zeros + scratch.zeros + worker * (scratch.offsets + scratch.table);
+    int64_t* offsets = reinterpret_cast<int64_t*>(own);
+    const float** table = reinterpret_cast<const float**>(own + scratch.offsets);
     point_at_input(c, row, count, zeros, table);
+    const int64_t reached = drop_padding_taps(taps, count, ic * kPanel, zeros, table, offsets);
     const int64_t group0 = c.groups == 1 ? 0 : col * part.panels / 2;
     const int64_t group1 = c.groups == 1 ? 1 : std::min(c.groups, group0 + part.panels / 2);
     for (int64_t g = group0; g < group1; ++g) {
@@ -106,7 +119,7 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
       block.a_stride = count;
       block.a_offset = g * ic;
       block.rows = count;
-      block.taps = taps;
+      block.taps = reached;
       block.depth = ic;
       block.b = c.w + g * packed_size(taps * ic, oc);
       block.b_offsets = offsets;
