@@ -9,7 +9,7 @@
 namespace carnot::runtime {
 namespace {
 
-Result<LoadedCommand> load_command(const engine::Command& c, const engine::Plan& plan) {
+Result<LoadedCommand> load_command(const engine::Command& c) {
   LoadedCommand loaded;
   loaded.command = &c;
   if (c.kernel.starts_with("ref:")) {
@@ -27,7 +27,6 @@ Result<LoadedCommand> load_command(const engine::Command& c, const engine::Plan&
     return fail(Code::kNotFound, "this runtime has no kernel '{}'; build the engine again with this version or update the runtime", c.kernel);
   CARNOT_ASSIGN(loaded.kernel, row->make(c.params));
   CARNOT_RETURN_IF_ERROR(loaded.kernel->check_operands(c.inputs.size(), c.outputs.size()));
-  (void)plan;
   return loaded;
 }
 
@@ -82,7 +81,7 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image i
     LoadedPlan loaded;
     loaded.plan = &plan;
     for (const engine::Command& c : plan.commands) {
-      auto command = load_command(c, plan);
+      auto command = load_command(c);
       if (!command) return std::move(command.error()).within(fmt::format("command '{}' of {}", c.kernel, c.where));
       loaded.commands.push_back(std::move(*command));
     }

@@ -152,9 +152,10 @@ Result<Engine> open_engine(const std::string& path, double* build_seconds) {
   if (build_seconds) *build_seconds = seconds_since(begin);
   std::filesystem::create_directories(folder, error);
   if (!folder.empty() && engine::write_file(cached, bytes)) return Engine::load(cached);
-  // No cache to write to: run from memory. The bytes are copied into aligned memory that the engine owns.
+  // No cache to write to: run from memory that stays until the program ends, since engines read constants in place.
   carnot_engine* handle = nullptr;
   AlignedPtr copy = aligned_allocate(bytes.size());
+  if (!copy) return fail(Code::kOutOfMemory, "no memory for an engine of {} bytes", bytes.size());
   std::memcpy(copy.get(), bytes.data(), bytes.size());
   check(carnot_engine_load_memory(copy.release(), bytes.size(), &handle));
   return Engine(handle);
