@@ -8,19 +8,20 @@
 
 namespace carnot::tactics {
 
-// One line per file of the backends' folders: CARNOT_TACTIC_FILE(family).
-#define CARNOT_TACTIC_FILE(family) std::vector<const Tactic*> tactics_##family();
+// One line per file of the backends' folders: CARNOT_TACTIC_FILE(device, family).
+#define CARNOT_TACTIC_FILE(device, family) std::vector<const Tactic*> tactics_##device##_##family();
 #include "all_tactics.inc"
 #undef CARNOT_TACTIC_FILE
 
 const std::vector<const Tactic*>& all_tactics() {
   static const std::vector<const Tactic*> list = [] {
     std::vector<const Tactic*> all;
-#define CARNOT_TACTIC_FILE(family) \
-  for (const Tactic* t : tactics_##family()) all.push_back(t);
+#define CARNOT_TACTIC_FILE(device, family) \
+  for (const Tactic* t : tactics_##device##_##family()) all.push_back(t);
 #include "all_tactics.inc"
 #undef CARNOT_TACTIC_FILE
     std::sort(all.begin(), all.end(), [](const Tactic* a, const Tactic* b) {
+      if ((a->device() == "cpu") != (b->device() == "cpu")) return b->device() == "cpu";
       return a->priority() != b->priority() ? a->priority() > b->priority() : a->name() < b->name();
     });
     return all;
@@ -40,6 +41,7 @@ std::string Problem::str() const {
 Result<Choice> choose(const Problem& problem) {
   std::string reasons;
   for (const Tactic* tactic : all_tactics()) {
+    if (tactic->device() != "cpu" && tactic->device() != problem.target.device) continue;
     const Refusal reason = tactic->refuses(problem);
     CARNOT_LOG(3, "tactic", "{} | {} | {}", problem.str(), tactic->name(), reason.empty() ? "accepts" : reason);
     if (!reason.empty()) {

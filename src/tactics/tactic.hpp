@@ -2,8 +2,8 @@
 // Choosing implementations. A tactic is one family of implementations on one backend; for a node it either says in one line why it
 // refuses, or builds the command that does the work. Tactics are asked best first; the reference comes last and never refuses.
 //
-// One file src/tactics/<backend>/<family>.cpp holds a tactic and ends with CARNOT_TACTICS(family, Tactic...). The table is generated
-// from the file names.
+// One file src/tactics/<device>/<family>.cpp holds a tactic and ends with CARNOT_TACTICS(device, family, Tactic...). The table is
+// generated from the file names.
 #pragma once
 #include <memory>
 #include <string>
@@ -19,9 +19,16 @@ using Refusal = std::string;
 
 enum class Effort { kHeuristic, kTune, kExhaustive };
 
+// What the engine is built for. The CPU takes part in every engine.
+struct Target {
+  std::string device = "cpu";  // "cpu", "cuda"
+  int sm = 0;                  // cuda: compute capability, 90 for Hopper
+};
+
 // What is asked: a node with its operands' types and constants. `str` is greppable and parseable.
 struct Problem {
   const ir::Node& node;
+  Target target = {};
 
   const ops::Operator& op() const { return node.op; }
   // Operand facts; the operand must be present.
@@ -49,6 +56,7 @@ struct Candidate {
   Attrs params;
   std::vector<Operand> inputs;
   std::string note;  // more than the tactic's name, if there is something to say
+  std::string code;  // cuda: the source of the kernel that the command launches; the compiler compiles equal sources once
   bool in_place = false;  // output 0 may lie on input 0 (of the command) where that dies here and has the same size
 };
 
@@ -56,6 +64,7 @@ class Tactic {
  public:
   virtual ~Tactic() = default;
   virtual std::string_view name() const = 0;  // stable: stands in engines and timing caches
+  virtual std::string_view device() const { return "cpu"; }  // the tactic is asked where the target has this device
   virtual int version() const { return 1; }   // bumped when the code changes: old timings become invalid
   // Higher is asked first. 100: a kernel made for the case; 50: a general one.
   virtual int priority() const = 0;
@@ -64,7 +73,7 @@ class Tactic {
   virtual Result<Candidate> build(const Problem& problem, const Config& config) const = 0;  // only after refuses() said nothing
 };
 
-// By priority, then by name.
+// The CPU's last, then by priority, then by name.
 const std::vector<const Tactic*>& all_tactics();
 
 struct Choice {
@@ -77,9 +86,9 @@ Result<Choice> choose(const Problem& problem);
 
 }  // namespace carnot::tactics
 
-#define CARNOT_TACTICS(family, ...)                                            \
-  std::vector<const ::carnot::tactics::Tactic*> tactics_##family() {           \
-    return ::carnot::tactics::detail::instances<__VA_ARGS__>();                \
+#define CARNOT_TACTICS(device, family, ...)                                     \
+  std::vector<const ::carnot::tactics::Tactic*> tactics_##device##_##family() { \
+    return ::carnot::tactics::detail::instances<__VA_ARGS__>();                 \
   }
 
 namespace carnot::tactics::detail {

@@ -14,7 +14,7 @@ LIBRARY = pathlib.Path(os.environ.get("CARNOT_BUILD", ROOT / "build")) / "libcar
 CODE = {".cpp", ".hpp", ".h", ".inc", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 # The layer of a folder that does not have the layer's name, longest first. The writer shares its folder with the reader.
-LAYER_OF = {"engine/writer": "engine_writer", "backends/cpu": "cpu", "importers/onnx": "onnx"}
+LAYER_OF = {"engine/writer": "engine_writer", "backends/cpu": "cpu", "backends/cuda": "cuda", "importers/onnx": "onnx"}
 SIZE_LIMIT_MB = 12
 
 

@@ -15,29 +15,12 @@
 #include "base/result.hpp"
 #include "base/tensor.hpp"
 #include "base/threads.hpp"
+#include "device/kernel.hpp"
 
 namespace carnot::cpu {
 
-struct KernelArgs {
-  std::span<const TensorView> in;  // dtype kInvalid: optional operand absent
-  std::span<TensorView> out;       // shaped, memory ready
-  void* workspace = nullptr;       // workspace() bytes, 64-byte aligned
-  ThreadPool* pool = nullptr;
-};
-
-class Kernel {
- public:
-  virtual ~Kernel() = default;
-  // Whether the command's number of operands fits; called once, at load.
-  virtual Status check_operands(size_t inputs, size_t outputs) const = 0;
-  // Scratch bytes that run() needs for these shapes (data pointers are not looked at). Called when shapes change, not per run.
-  virtual size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const {
-    (void)in, (void)out, (void)threads;
-    return 0;
-  }
-  // Must check whatever hostile parameters or shapes could make unsafe. Does not allocate. Const: one instance serves all sessions.
-  virtual Status run(const KernelArgs& args) const = 0;
-};
+using device::Kernel;
+using device::KernelArgs;
 
 using MakeKernel = Result<std::unique_ptr<Kernel>> (*)(const Attrs& params);
 

@@ -127,6 +127,6 @@ using ConvTransposed = ConvTactic<ops::ConvTranspose, true>;
 
 }  // namespace
 
-CARNOT_TACTICS(conv, ConvForward, ConvTransposed)
+CARNOT_TACTICS(cpu, conv, ConvForward, ConvTransposed)
 
 }  // namespace carnot::tactics

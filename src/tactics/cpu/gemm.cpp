@@ -123,6 +123,6 @@ class MatmulTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(gemm, GemmTactic, MatmulTactic)
+CARNOT_TACTICS(cpu, gemm, GemmTactic, MatmulTactic)
 
 }  // namespace carnot::tactics

@@ -31,6 +31,6 @@ class GroupNormTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(group_norm, GroupNormTactic)
+CARNOT_TACTICS(cpu, group_norm, GroupNormTactic)
 
 }  // namespace carnot::tactics

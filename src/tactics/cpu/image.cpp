@@ -112,6 +112,6 @@ class ResizeTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(image, PoolTactic, GlobalPoolTactic, ResizeTactic)
+CARNOT_TACTICS(cpu, image, PoolTactic, GlobalPoolTactic, ResizeTactic)
 
 }  // namespace carnot::tactics

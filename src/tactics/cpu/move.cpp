@@ -63,6 +63,6 @@ class MoveTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(move, MoveTactic)
+CARNOT_TACTICS(cpu, move, MoveTactic)
 
 }  // namespace carnot::tactics

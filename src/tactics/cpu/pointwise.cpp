@@ -132,6 +132,6 @@ class PointwiseTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(pointwise, PointwiseTactic)
+CARNOT_TACTICS(cpu, pointwise, PointwiseTactic)
 
 }  // namespace carnot::tactics

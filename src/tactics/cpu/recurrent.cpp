@@ -79,6 +79,6 @@ class RecurrentTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(recurrent, RecurrentTactic)
+CARNOT_TACTICS(cpu, recurrent, RecurrentTactic)
 
 }  // namespace carnot::tactics

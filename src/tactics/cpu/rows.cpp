@@ -102,6 +102,6 @@ class ReduceTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(rows, SoftmaxTactic, NormTactic, ReduceTactic)
+CARNOT_TACTICS(cpu, rows, SoftmaxTactic, NormTactic, ReduceTactic)
 
 }  // namespace carnot::tactics
