@@ -107,7 +107,8 @@ CARNOT_EXPORT void carnot_session_release(carnot_session* session);
 
 /* Binds an input for the next runs; the memory is read in place during run. */
 CARNOT_EXPORT carnot_status carnot_session_set_input(carnot_session* session, const char* name, const carnot_tensor* tensor);
-/* Has an output written to the caller's memory (`bytes` of it); dims and rank are ignored. NULL: back to the session's own. */
+/* Has an output written to the caller's memory (`bytes` of it); dims and rank are ignored. NULL: back to the session's own. The memory
+ * must not overlap that of an input: results that come to lie there are written while inputs are still being read. */
 CARNOT_EXPORT carnot_status carnot_session_set_output(carnot_session* session, const char* name, const carnot_tensor* tensor);
 CARNOT_EXPORT carnot_status carnot_session_run(carnot_session* session);
 /* The output of the last run, valid until the next run or release. */

@@ -6,6 +6,8 @@
 #include <string>
 #include <unordered_map>
 
+#include "compiler/share_memory.hpp"
+
 namespace carnot::compiler {
 namespace {
 
@@ -63,6 +65,9 @@ class PlanBuilder {
     }
     for (const ir::Value* v : graph.outputs()) plan_.outputs.push_back(buffer_of(v));
     drop_dead_commands();
+    SharingHints hints{in_place_, {}};
+    for (const Buffer& b : plan_.buffers) hints.sized.push_back(sized_before_run(b.shape));
+    share_in_place(plan_, hints);
     built_.program.plans[index] = std::move(plan_);
     return {};
   }
@@ -82,8 +87,8 @@ class PlanBuilder {
     return buffers_[v] = constant_buffer(*v->constant);
   }
 
-  bool sized_before_run(const ir::Value* v) const {
-    for (const std::string& s : symbols_of(v->shape()))
+  bool sized_before_run(const Shape& shape) const {
+    for (const std::string& s : symbols_of(shape))
       if (!known_.count(s)) return false;
     return true;
   }
@@ -91,7 +96,7 @@ class PlanBuilder {
   // reshape and its kin: the same bytes under another shape. Not where the size is only known at run time, and not for constants,
   // which lie in another place.
   bool add_view(const ir::Node& node) {
-    if (!node.op.info().view || node.inputs[0]->constant || !sized_before_run(node.in(0)) || !sized_before_run(node.out())) return false;
+    if (!node.op.info().view || node.inputs[0]->constant || !sized_before_run(node.in(0)->shape()) || !sized_before_run(node.out()->shape())) return false;
     const int32_t source = buffer_of(node.in(0));
     if (plan_.buffers[static_cast<size_t>(source)].kind == BufferKind::kInput) return false;
     buffers_[node.out()] = add_buffer({node.out()->dtype(), BufferKind::kTemp, node.out()->shape(), 0, source, 0});
@@ -128,6 +133,7 @@ class PlanBuilder {
     }
     // What this command binds, later ones may use; but only at run time, so it does not count as known before.
     plan_.commands.push_back(std::move(command));
+    in_place_.push_back(choice.candidate.in_place);
     return {};
   }
 
@@ -146,16 +152,21 @@ class PlanBuilder {
       for (int32_t b : command.inputs)
         if (b >= 0) need(b);
     }
-    std::vector<Command> kept;
-    for (size_t c = 0; c < plan_.commands.size(); ++c)
-      if (keep[c]) kept.push_back(std::move(plan_.commands[c]));
-    plan_.commands = std::move(kept);
+    size_t kept = 0;
+    for (size_t c = 0; c < plan_.commands.size(); ++c) {
+      if (!keep[c]) continue;
+      if (kept != c) plan_.commands[kept] = std::move(plan_.commands[c]);
+      in_place_[kept++] = in_place_[c];
+    }
+    plan_.commands.resize(kept);
+    in_place_.resize(kept);
   }
 
   BuiltProgram& built_;
   ConstantPool& pool_;
   const Assignment& assignment_;
   Plan plan_;
+  std::vector<uint32_t> in_place_;  // by command, see tactics::Candidate
   std::unordered_map<const ir::Value*, int32_t> buffers_;
   std::set<std::string> known_;  // symbols that have a value before the plan runs
 };

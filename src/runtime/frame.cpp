@@ -26,6 +26,8 @@ struct Frame::Resolved {
   uint64_t arena_bytes = 0, workspace_bytes = 0;
   std::vector<Ready> commands;
   bool any_dynamic = false;
+  // By output of the plan: the buffers that move with it when the caller gives the memory; empty where it has to be copied.
+  std::vector<std::vector<size_t>> moves;
 };
 
 Frame::Frame(Context& context, size_t plan)
@@ -157,6 +159,18 @@ Status Frame::place_buffers(Resolved& resolved) {
       return fail(Code::kDataCorrupt, "a buffer does not fit inside the one that holds it");
     resolved.offset[b] = resolved.offset[outer] + plan.buffers[b].alias_offset;
   }
+  // An output can lie in the caller's memory with all that shares its place, unless that is an input, a constant, larger than the output
+  // or the place of another output.
+  resolved.moves.resize(plan.outputs.size());
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    const auto b = static_cast<size_t>(plan.outputs[i]);
+    const auto root = static_cast<size_t>(plan_.root[b]);
+    const auto bytes_of = [&](size_t x) { return static_cast<uint64_t>(size_of(resolved.dims[x])) * dtype_size(plan.buffers[x].dtype); };
+    if (plan.buffers[root].kind != engine::BufferKind::kTemp || resolved.dynamic[b] || resolved.dynamic[root] || bytes_of(b) != bytes_of(root)) continue;
+    if (std::count_if(plan.outputs.begin(), plan.outputs.end(), [&](int32_t o) { return plan_.root[static_cast<size_t>(o)] == plan_.root[b]; }) > 1) continue;
+    for (size_t x = root; x < plan.buffers.size(); ++x)
+      if (plan_.root[x] == static_cast<int32_t>(root)) resolved.moves[i].push_back(x);
+  }
   return {};
 }
 
@@ -209,25 +223,18 @@ Status Frame::run(std::span<const TensorView> inputs, std::span<void* const> bou
     }
   }
   for (size_t i = 0; i < inputs.size(); ++i) views_[static_cast<size_t>(plan.inputs[i])] = inputs[i];
-  // Outputs go straight to the caller's memory where a command writes them; what is an input, a constant, part of another buffer or of
-  // run-time size is copied at the end.
+  // Outputs go straight to the caller's memory where commands write them; the others are copied at the end.
   std::vector<bool> direct(bound.size(), false);
   for (size_t i = 0; i < bound.size(); ++i) {
     const auto b = static_cast<size_t>(plan.outputs[i]);
-    if (plan.buffers[b].kind != engine::BufferKind::kTemp || now.dynamic[b]) continue;
-    if (!bound[i]) {
-      views_[b].data = static_cast<char*>(arena_.get()) + now.offset[b];
-      continue;
-    }
-    if (bound_bytes[i] < views_[b].bytes())
+    if (now.moves[i].empty()) continue;
+    const auto root = static_cast<size_t>(plan_.root[b]);
+    char* const place = bound[i] ? static_cast<char*>(bound[i]) : static_cast<char*>(arena_.get()) + now.offset[root];
+    if (bound[i] && bound_bytes[i] < views_[b].bytes())
       return invalid("output '{}' needs {} bytes for shape {}, the memory given holds {}", context_.engine->program().output_names[i], views_[b].bytes(),
                      to_string(views_[b].dims), bound_bytes[i]);
-    const bool shared = plan.buffers[b].alias >= 0 || std::any_of(plan.buffers.begin(), plan.buffers.end(),
-                                                                  [&](const engine::Buffer& x) { return x.alias == static_cast<int32_t>(b); }) ||
-                        std::count(plan.outputs.begin(), plan.outputs.end(), plan.outputs[i]) > 1;
-    if (shared) continue;
-    views_[b].data = bound[i];
-    direct[i] = true;
+    for (size_t x : now.moves[i]) views_[x].data = place + (now.offset[x] - now.offset[root]);
+    direct[i] = bound[i] != nullptr;
   }
   for (size_t c = 0; c < plan_.commands.size(); ++c) {
     Status status;

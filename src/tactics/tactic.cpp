@@ -60,6 +60,7 @@ Result<Choice> choose(const Problem& problem) {
   if (problem.node.as<ops::Group>()) return reference;
   reference.candidate.kernel = fmt::format("ref:{}", problem.op().name());
   reference.candidate.params = problem.op().attrs();
+  if (problem.op().info().pointwise) reference.candidate.in_place = (1u << problem.node.inputs.size()) - 1;
   for (size_t i = 0; i < problem.node.inputs.size(); ++i)
     reference.candidate.inputs.push_back(problem.node.inputs[i] ? Operand::of(i) : Operand::absent());
   return reference;

@@ -118,6 +118,7 @@ class ConvTactic final : public Tactic {
     candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)),
                         bias >= 0 ? Operand::of(static_cast<size_t>(bias)) : Operand::absent(),
                         fused.residual >= 0 ? Operand::of(static_cast<size_t>(fused.residual)) : Operand::absent()};
+    if (!kTransposed && c.groups == 1) candidate.in_place = fused.in_place(c.in_channels * c.kernel[0] * c.kernel[1] * c.kernel[2], 3);
     return candidate;
   }
 };

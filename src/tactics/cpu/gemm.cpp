@@ -85,6 +85,7 @@ class GemmTactic final : public Tactic {
     candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)),
                         bias >= 0 ? Operand::of(static_cast<size_t>(bias)) : Operand::absent(),
                         fused.residual >= 0 ? Operand::of(static_cast<size_t>(fused.residual)) : Operand::absent()};
+    candidate.in_place = fused.in_place(k, 3);
     return candidate;
   }
 };

@@ -24,7 +24,7 @@ class GroupNormTactic final : public Tactic {
       const auto* group = p.node.as<ops::GroupNormalization>();
       c.params = {{"groups", group->num_groups}, {"epsilon", group->epsilon}};
     }
-    c.in_place = true;
+    c.in_place = 1;
     return c;
   }
 };

@@ -2,6 +2,7 @@
 // Element-wise operators and groups of them on cpu.pointwise.
 #include "ops/pointwise.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 
@@ -116,7 +117,6 @@ class PointwiseTactic final : public Tactic {
     Candidate candidate;
     candidate.kernel = "cpu.pointwise";
     candidate.params = {{"program", builder.program.str()}};
-    candidate.in_place = true;
     for (const ir::Value* v : builder.inputs) {
       // Inside a group the program's inputs are the body's parameters, in any order.
       const auto& places = problem.node.as<ops::Group>() ? problem.node.bodies[0]->inputs() : problem.node.inputs;
@@ -126,6 +126,10 @@ class PointwiseTactic final : public Tactic {
       else
         candidate.inputs.push_back(Operand::packed(*v->constant));
     }
+    // Element by element, so any operand will do that is not broadcast; but a result that is an operand unchanged is stored after others.
+    const auto& results = builder.program.outputs;
+    const bool passes_on = std::any_of(results.begin(), results.end(), [](const auto& r) { return r.value.kind == cpu::PointwiseOperand::kInput; });
+    if (results.size() == 1 || !passes_on) candidate.in_place = (1u << builder.inputs.size()) - 1;
     return candidate;
   }
 };

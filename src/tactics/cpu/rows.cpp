@@ -24,7 +24,7 @@ class SoftmaxTactic final : public Tactic {
     const auto* log = p.node.as<ops::LogSoftmax>();
     Candidate c{.kernel = "cpu.softmax", .params = {{"axis", log ? log->axis : p.node.as<ops::Softmax>()->axis}}, .inputs = {Operand::of(0)}};
     if (log) c.params.emplace_back("log", int64_t{1});
-    c.in_place = true;
+    c.in_place = 1;
     return c;
   }
 };
@@ -55,6 +55,7 @@ class NormTactic final : public Tactic {
     Candidate c{.kernel = "cpu.layer_norm", .params = {{"axis", layer ? layer->axis : rms->axis}, {"epsilon", layer ? layer->epsilon : rms->epsilon}}};
     if (rms) c.params.emplace_back("rms", int64_t{1});
     for (size_t i = 0; i < p.node.inputs.size(); ++i) c.inputs.push_back(p.node.has(i) ? Operand::of(i) : Operand::absent());
+    c.in_place = 1;
     return c;
   }
 };

@@ -93,6 +93,14 @@ void Fused::add_params(Attrs& params) const {
   if (residual_after) params.emplace_back("residual_after", int64_t{1});
 }
 
+uint32_t Fused::in_place(int64_t depth, size_t operand) const {
+  // The result may take the residual's place where that is read before the first store: not where an activation is a second pass over
+  // what was stored, and not where long sums are stored in parts (kernels/gemm/block.cpp would then give up the parts, which costs more
+  // than the memory is worth).
+  const bool at_store = !residual_after || activation == "none" || activation == "relu" || activation == "clip";
+  return residual >= 0 && at_store && depth <= 1024 ? 1u << operand : 0;
+}
+
 Fused read_fused(const ir::Node& node, std::string_view kind) {
   Fused fused;
   const auto* group = node.as<ops::Group>();

@@ -22,6 +22,8 @@ struct Fused {
     return i < anchor_inputs.size() && anchor_inputs[i] >= 0 ? node.inputs[static_cast<size_t>(anchor_inputs[i])] : nullptr;
   }
   void add_params(Attrs& params) const;
+  // Candidate::in_place for a matrix product whose sums are `depth` long and whose residual is operand `operand` of the command.
+  uint32_t in_place(int64_t depth, size_t operand) const;
 };
 
 // `kind`: the group's kind that counts.
