@@ -60,7 +60,7 @@ void run_block(const Block& p) {
       t.depth = std::min(part_depth, p.depth - d);
       t.a_offset = p.a_offset + d;
       t.b_offsets = p.b_offsets + tap;
-      t.accumulate = tap + d > 0;
+      t.accumulate = p.accumulate || tap + d > 0;
       t.last = tap + group >= p.taps && d + part_depth >= p.depth;
       for (int64_t col = p.col0; col < p.col1;) {
         const int64_t panels = ceil_div(p.col1 - col, kPanel);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One thread's block of a matrix product or convolution: loops over panels, depth and rows around the tile kernels.
-// Internal to kernels/gemm and kernels/conv.
+// Internal to kernels/gemm, kernels/conv and kernels/attention.
 #pragma once
 #include <cstdint>
 
@@ -24,6 +24,7 @@ struct Block {
   float* c = nullptr;          // element (row 0 of the block, column 0 of the matrix)
   int64_t ldc = 0;
   int64_t row0 = 0;  // the block's first row within the whole output, for the residual and the callback
+  bool accumulate = false;  // the sum is added to what stands in the output
   const Epilogue* epilogue = nullptr;  // bias and residual of the whole output
 };
 

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// sdpa => cpu.attention
+#include "ops/sdpa.hpp"
+#include "tactics/tactic.hpp"
+
+namespace carnot::tactics {
+namespace {
+
+class AttentionTactic final : public Tactic {
+ public:
+  std::string_view name() const override { return "cpu.attention"; }
+  int priority() const override { return 100; }
+  Refusal refuses(const Problem& p) const override {
+    const auto* sdpa = p.node.as<ops::Sdpa>();
+    if (!sdpa) return "other operator";
+    for (size_t i = 0; i < 3; ++i)
+      if (p.in(i).dtype != DType::kF32) return "only f32";
+    if (p.node.has(3) && p.in(3).dtype != DType::kF32 && p.in(3).dtype != DType::kBool)
+      return "the mask is neither f32 nor bool";
+    if (sdpa->y_layout.back() != 'd') return "the columns of the result do not adjoin";
+    return {};
+  }
+  Result<Candidate> build(const Problem& p, const Config&) const override {
+    Candidate c{.kernel = "cpu.attention", .params = p.op().attrs()};
+    for (size_t i = 0; i < p.node.inputs.size(); ++i)
+      c.inputs.push_back(p.node.has(i) ? Operand::of(i) : Operand::absent());
+    return c;
+  }
+};
+
+}  // namespace
+
+CARNOT_TACTICS(cpu, attention, AttentionTactic)
+
+}  // namespace carnot::tactics
