@@ -66,13 +66,18 @@ ir::Location join(const std::vector<ir::Node*>& nodes) {
 }
 
 void erase_dead(ir::Graph& graph, ir::Node* node) {
-  for (const ir::Value* v : node->outputs)
-    if (!v->uses.empty() || graph.is_output(v)) return;
-  std::vector<ir::Node*> next;
-  for (const ir::Value* v : node->inputs)
-    if (v && v->producer && std::find(next.begin(), next.end(), v->producer) == next.end()) next.push_back(v->producer);
-  graph.erase(node);
-  for (ir::Node* n : next) erase_dead(graph, n);
+  std::vector<ir::Node*> pending{node};  // each at most once: two paths may lead to a node
+  while (!pending.empty()) {
+    ir::Node* n = pending.back();
+    pending.pop_back();
+    if (std::any_of(n->outputs.begin(), n->outputs.end(), [&](const ir::Value* v) { return !v->uses.empty() || graph.is_output(v); })) continue;
+    std::vector<ir::Node*> next;
+    for (const ir::Value* v : n->inputs)
+      if (v && v->producer) next.push_back(v->producer);
+    graph.erase(n);
+    for (ir::Node* p : next)
+      if (std::find(pending.begin(), pending.end(), p) == pending.end()) pending.push_back(p);
+  }
 }
 
 ir::Value* try_add(ir::Graph& graph, ops::Operator op, std::vector<ir::Value*> inputs, const ir::Location& where, ir::Node* before) {
