@@ -12,14 +12,17 @@ struct GroupNormalization {
       .name = "group_normalization", .inputs = {"x", "scale", "bias"}, .onnx = {{"GroupNormalization", 21}}};
   double epsilon = 1e-5;
   int64_t num_groups = 1, stash_type = 1;
+  std::string layout = "nchw";  // "nhwc": channels are the last axis
   static constexpr auto fields() {
     return std::tuple{field("epsilon", &GroupNormalization::epsilon),
                       field("num_groups", &GroupNormalization::num_groups),
-                      field("stash_type", &GroupNormalization::stash_type)};
+                      field("stash_type", &GroupNormalization::stash_type),
+                      field("layout", &GroupNormalization::layout)};
   }
   bool operator==(const GroupNormalization&) const = default;
   Result<Facts> infer(const InferCtx& ctx) const;
   Status evaluate(EvalCtx& ctx) const;
+  std::optional<GroupNormalization> permuted(const std::vector<int64_t>& perm) const;
 };
 
 }  // namespace carnot::ops

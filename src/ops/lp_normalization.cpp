@@ -11,6 +11,7 @@ namespace carnot::ops {
 Result<Facts> LpNormalization::infer(const InferCtx& ctx) const {
   CARNOT_RETURN_IF_ERROR(expect_float(ctx, info, 0));
   if (p != 1 && p != 2) return invalid("attribute 'p' is {}; it must be 1 or 2", p);
+  if (!(epsilon >= 0)) return invalid("attribute 'epsilon' is {}; it must be 0 or more", epsilon);
   CARNOT_RETURN_IF_ERROR(normalize_axis(axis, ctx.rank(0)));
   return Facts{{ctx.dtype(0), ctx.shape(0)}};
 }
@@ -26,6 +27,7 @@ Status LpNormalization::evaluate(EvalCtx& ctx) const {
       for (int64_t k = 0; k < s.extent; ++k)
         norm += p == 1 ? std::abs(row[k * s.inner]) : row[k * s.inner] * row[k * s.inner];
       if (p == 2) norm = std::sqrt(norm);
+      if (norm < epsilon) norm = epsilon;
       for (int64_t k = 0; k < s.extent; ++k) row[k * s.inner] = norm == 0 ? 0 : row[k * s.inner] / norm;
     }
   store(ctx.out[0], y);

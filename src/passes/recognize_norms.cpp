@@ -3,13 +3,16 @@
 
 #include <algorithm>
 
+#include "ops/group_normalization.hpp"
 #include "ops/instance_normalization.hpp"
 #include "ops/layer_normalization.hpp"
+#include "ops/lp_normalization.hpp"
 #include "ops/pointwise.hpp"
 #include "ops/rms_normalization.hpp"
 #include "ops/softmax.hpp"
 #include "passes/support_constants.hpp"
 #include "passes/support_rewrite.hpp"
+#include "passes/support_views.hpp"
 
 namespace carnot::passes {
 namespace {
@@ -60,6 +63,44 @@ ir::Value* per_channel_of(Rewrite& r, int k) {
   return r.graph().add_constant(std::move(c), r.value(k)->name);
 }
 
+// instance_normalization of [n, groups, rest], made of x by a reshape and shaped back behind: group norm of x. Null if it is none.
+ir::Value* group_norm_input(const ir::Node* instance) {
+  const ir::Value* in = instance->in(0);
+  if (instance->as<ops::InstanceNormalization>()->layout != "nchw" || in->rank() != 3 || !in->shape()[1].is_constant()) return nullptr;
+  if (!in->producer || !is_reshape(in->producer) || !single_use(in) || !single_use(instance->out())) return nullptr;
+  ir::Value* x = in->producer->in(0);
+  const ir::Node* back = instance->out()->uses[0].node;
+  if (!is_reshape(back) || !same_shape(back->out(), x) || x->rank() < 3 || !(x->shape()[0] == in->shape()[0])) return nullptr;
+  const int64_t groups = in->shape()[1].value();
+  if (!x->shape()[1].is_constant() || groups < 1 || x->shape()[1].value() % groups != 0) return nullptr;
+  return x;
+}
+
+// The group norm with its scale and bias s and b per channel turned into s * factor and b * factor + offset; null where what is given is
+// not per channel.
+ir::Value* group_norm_with(Rewrite& r, const ir::Value* factor, const ir::Value* offset) {
+  const auto* group = r.node(0)->as<ops::GroupNormalization>();
+  const ir::Value* x = r.value(0);
+  if (group->layout != "nchw" || !same_shape(r.root()->out(), x)) return nullptr;
+  std::vector<double> scale = doubles_of(*r.value(1)->constant), bias = doubles_of(*r.value(2)->constant);
+  const auto channels = static_cast<int64_t>(scale.size());
+  const auto given = per_channel(factor ? factor : offset, x->rank(), 1, channels);
+  if (!given) return nullptr;
+  for (size_t c = 0; c < scale.size(); ++c) {
+    if (factor) scale[c] *= (*given)[c];
+    bias[c] = factor ? bias[c] * (*given)[c] : bias[c] + (*given)[c];
+  }
+  return r.make(*group, {r.value(0), r.graph().add_constant(from_doubles(x->dtype(), {channels}, scale), "scale"),
+                         r.graph().add_constant(from_doubles(x->dtype(), {channels}, bias), "bias")});
+}
+
+// x / max(norm(x), epsilon)
+ir::Value* l2_norm(Rewrite& r) {
+  const auto axes = kept_axes(r.node(0));
+  if (!axes || axes->size() != 1 || !(r.scalar(2) > 0)) return nullptr;
+  return r.make(ops::LpNormalization{.axis = (*axes)[0], .epsilon = r.scalar(2)}, {r.value(0)});
+}
+
 // What stands at the place where x / sqrt(v + eps) may be written in four ways; capture 2 is eps.
 Pattern normalized(const Pattern& x, const Pattern& variance) {
   const Pattern sum = op("add", {variance, scalar(2)});
@@ -72,6 +113,9 @@ Pattern squared(const Pattern& x) { return one_of({op("pow", {x, number(2)}), op
 
 std::vector<Rule> make_rules() {
   const Pattern x = any(0);
+  const Pattern norm = one_of({reduction("reduce_l2", x, 0), op("sqrt", {reduction("reduce_sum", squared(x), 0)})});
+  const Pattern at_least = one_of({op("max", {norm, scalar(2)}), op("clip", {norm, scalar(2)})});
+  const Pattern group = op("group_normalization", {x, constant(1), constant(2)}, 0);
   const Pattern centred = op("sub", {x, reduction("reduce_mean", x, 0)});
   return {
       {normalized(centred, reduction("reduce_mean", squared(centred), 1)),
@@ -110,6 +154,7 @@ std::vector<Rule> make_rules() {
       {op("instance_normalization", {x, constant(1), constant(2)}, 0),
        [](Rewrite& r) -> ir::Value* {
          const auto* instance = r.node(0)->as<ops::InstanceNormalization>();
+         if (group_norm_input(r.node(0))) return nullptr;  // below
          if (instance->layout != "nchw" || r.value(0)->rank() < 3) return nullptr;
          ops::LayerNormalization norm;
          norm.axis = 2;
@@ -117,6 +162,25 @@ std::vector<Rule> make_rules() {
          ir::Value* y = r.make(norm, {r.value(0), ones(r, r.value(0), 2)});
          return r.make(ops::Add{}, {r.make(ops::Mul{}, {y, per_channel_of(r, 1)}), per_channel_of(r, 2)});
        }},
+      {op("reshape", {op("instance_normalization", {op("reshape", {x, any(1)}), constant(2), constant(3)}, 0), any(4)}),
+       [](Rewrite& r) -> ir::Value* {
+         if (!group_norm_input(r.node(0))) return nullptr;
+         ops::GroupNormalization norm;
+         norm.num_groups = r.node(0)->in(0)->shape()[1].value();
+         norm.epsilon = r.node(0)->as<ops::InstanceNormalization>()->epsilon;
+         const int64_t channels = r.value(0)->shape()[1].value(), each = channels / norm.num_groups;
+         ir::Value* affine[2];
+         for (int i = 0; i < 2; ++i) {
+           const std::vector<double> one = doubles_of(*r.value(2 + i)->constant);
+           std::vector<double> all;
+           for (double v : one) all.insert(all.end(), static_cast<size_t>(each), v);
+           affine[i] = r.graph().add_constant(from_doubles(r.value(0)->dtype(), {channels}, all), r.value(2 + i)->name);
+         }
+         return r.make(norm, {r.value(0), affine[0], affine[1]});
+       }},
+      {op("mul", {group, any(3)}), [](Rewrite& r) { return group_norm_with(r, r.value(3), nullptr); }},
+      {op("add", {group, any(3)}), [](Rewrite& r) { return group_norm_with(r, nullptr, r.value(3)); }},
+      {op("div", {x, one_of({op("expand", {at_least, any(3)}), at_least})}), l2_norm},
       {op("div", {op("exp", {op("sub", {x, reduction("reduce_max", x, 0)})}, 1),
                   reduction("reduce_sum", op("exp", {op("sub", {x, reduction("reduce_max", x, 0)})}), 2)}),
        [](Rewrite& r) -> ir::Value* {

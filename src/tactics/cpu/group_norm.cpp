@@ -22,7 +22,7 @@ class GroupNormTactic final : public Tactic {
       c.params = {{"epsilon", instance->epsilon}, {"layout", instance->layout}};
     } else {
       const auto* group = p.node.as<ops::GroupNormalization>();
-      c.params = {{"groups", group->num_groups}, {"epsilon", group->epsilon}};
+      c.params = {{"groups", group->num_groups}, {"epsilon", group->epsilon}, {"layout", group->layout}};
     }
     c.in_place = 1;
     return c;

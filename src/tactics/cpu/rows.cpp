@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// softmax, log_softmax, layer_normalization, rms_normalization and reductions of f32 on the row kernels.
+// softmax, log_softmax, layer_normalization, rms_normalization, lp_normalization and reductions of f32 on the row kernels.
 #include <algorithm>
 
 #include "ops/layer_normalization.hpp"
 #include "ops/log_softmax.hpp"
+#include "ops/lp_normalization.hpp"
 #include "ops/reduce.hpp"
 #include "ops/rms_normalization.hpp"
 #include "ops/softmax.hpp"
@@ -60,6 +61,22 @@ class NormTactic final : public Tactic {
   }
 };
 
+class L2NormTactic final : public Tactic {
+ public:
+  std::string_view name() const override { return "cpu.l2_norm"; }
+  int priority() const override { return 100; }
+  Refusal refuses(const Problem& p) const override {
+    const auto* norm = p.node.as<ops::LpNormalization>();
+    if (!norm) return "other operator";
+    if (norm->p != 2) return "a sum of magnitudes";
+    return p.in(0).dtype == DType::kF32 ? "" : "only f32";
+  }
+  Result<Candidate> build(const Problem& p, const Config&) const override {
+    const auto* norm = p.node.as<ops::LpNormalization>();
+    return Candidate{.kernel = "cpu.l2_norm", .params = {{"axis", norm->axis}, {"epsilon", norm->epsilon}}, .inputs = {Operand::of(0)}, .in_place = 1};
+  }
+};
+
 class ReduceTactic final : public Tactic {
  public:
   std::string_view name() const override { return "cpu.reduce"; }
@@ -103,6 +120,6 @@ class ReduceTactic final : public Tactic {
 
 }  // namespace
 
-CARNOT_TACTICS(cpu, rows, SoftmaxTactic, NormTactic, ReduceTactic)
+CARNOT_TACTICS(cpu, rows, SoftmaxTactic, NormTactic, L2NormTactic, ReduceTactic)
 
 }  // namespace carnot::tactics

@@ -165,12 +165,19 @@ class GroupNormTactic final : public Tactic {
     k.output("y");
     k.helper("reductions", std::string(text_of_reductions()));
     Shape x = k.in_shape(0);
-    const bool last = instance && instance->layout == "nhwc";
+    const bool last = (instance ? instance->layout : group->layout) == "nhwc";
     const Dim channels = x[last ? x.size() - 1 : 1];
     std::vector<bool> folded(x.size(), true);
     std::string channel;
     Dim area = 1;
-    if (group) {  // [n, groups, channels of a group, spatial...]
+    if (group && last) {  // [n, spatial..., groups, channels of a group]
+      const Dim each = Dim::floordiv(channels, group->num_groups);
+      x.back() = group->num_groups;
+      x.push_back(each);
+      folded.push_back(true);
+      folded[0] = folded[x.size() - 2] = false;
+      channel = fmt::format("row % {} * {} + f % {}", group->num_groups, k.value(each), k.value(each));
+    } else if (group) {  // [n, groups, channels of a group, spatial...]
       x[1] = group->num_groups;
       x.insert(x.begin() + 2, Dim::floordiv(channels, group->num_groups));
       folded.push_back(true);

@@ -69,5 +69,26 @@ TEST(NormKernels, Groups) {
       }
 }
 
+TEST(NormKernels, Lengths) {
+  for (Isa isa : isas())
+    for (auto [outer, axis, inner] : {std::tuple<int64_t, int64_t, int64_t>{5, 33, 1}, {3, 700, 1}, {2, 9, 130}, {1, 300, 7}, {4, 1, 1}, {0, 4, 4}, {2, 0, 3}, {2, 3, 0}})
+      for (float epsilon : {0.f, 4.f}) {
+        auto x = uniform(outer * axis * inner, -2, 2);
+        if (inner == 1) std::fill_n(x.begin(), axis, 0.f);  // a row without a length
+        std::vector<float> got(x.size());
+        run_l2_norm(x.data(), got.data(), outer, axis, inner, epsilon, pool(), isa);
+        std::vector<double> want(x.size());
+        for (int64_t o = 0; o < outer; ++o)
+          for (int64_t i = 0; i < inner; ++i) {
+            double sum = 0;
+            auto at = [&](int64_t a) { return size_t((o * axis + a) * inner + i); };
+            for (int64_t a = 0; a < axis; ++a) sum += double(x[at(a)]) * double(x[at(a)]);
+            const double norm = std::max(std::sqrt(sum), double(epsilon));
+            for (int64_t a = 0; a < axis; ++a) want[at(a)] = norm == 0 ? 0 : x[at(a)] / norm;
+          }
+        expect_near(got, want, 1e-6, fmt::format("{} {}x{}x{}", isa_name(isa), outer, axis, inner));
+      }
+}
+
 }  // namespace
 }  // namespace carnot::cpu::testing

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cpu.softmax (params axis, log), cpu.layer_norm (axis, epsilon, rms; operands x, scale?, bias?), cpu.reduce (kind, axes): over f32.
+// cpu.softmax (params axis, log), cpu.l2_norm (axis, epsilon), cpu.layer_norm (axis, epsilon, rms; operands x, scale?, bias?), cpu.reduce (kind, axes): over f32.
 #include "backends/cpu/commands/support.hpp"
 #include "backends/cpu/kernels/norm/norm.hpp"
 #include "backends/cpu/kernels/reduce/reduce.hpp"
@@ -89,6 +89,22 @@ class NormKernel final : public Kernel {
   bool rms_;
 };
 
+class L2NormKernel final : public Kernel {
+ public:
+  L2NormKernel(int64_t axis, float epsilon) : axis_(axis), epsilon_(epsilon) {}
+  Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.l2_norm", inputs, outputs, 1, 1); }
+  Status run(const KernelArgs& args) const override {
+    CARNOT_RETURN_IF_ERROR(same_f32(args));
+    CARNOT_ASSIGN(const Split3 s, split_at(args.in[0].dims, axis_));
+    run_l2_norm(args.in[0].as<float>(), args.out[0].as<float>(), s.outer, s.axis, s.inner, epsilon_, *args.pool);
+    return {};
+  }
+
+ private:
+  int64_t axis_;
+  float epsilon_;
+};
+
 class ReduceKernel final : public Kernel {
  public:
   ReduceKernel(Reduction kind, std::vector<int64_t> axes) : kind_(kind), axes_(std::move(axes)) {}
@@ -121,6 +137,9 @@ Result<std::unique_ptr<Kernel>> make_norm(const Attrs& p) {
   return std::unique_ptr<Kernel>(
       std::make_unique<NormKernel>(attr_or<int64_t>(p, "axis", -1), attr_or<double>(p, "epsilon", 1e-5), attr_or<int64_t>(p, "rms", 0) != 0));
 }
+Result<std::unique_ptr<Kernel>> make_l2_norm(const Attrs& p) {
+  return std::unique_ptr<Kernel>(std::make_unique<L2NormKernel>(attr_or<int64_t>(p, "axis", -1), static_cast<float>(attr_or<double>(p, "epsilon", 0.0))));
+}
 Result<std::unique_ptr<Kernel>> make_reduce(const Attrs& p) {
   const std::string kind = attr_or<std::string>(p, "kind", "");
   const auto reduction = parse_reduction(kind);
@@ -130,6 +149,6 @@ Result<std::unique_ptr<Kernel>> make_reduce(const Attrs& p) {
 
 }  // namespace
 
-CARNOT_CPU_COMMANDS(rows, {"cpu.softmax", make_softmax}, {"cpu.layer_norm", make_norm}, {"cpu.reduce", make_reduce})
+CARNOT_CPU_COMMANDS(rows, {"cpu.softmax", make_softmax}, {"cpu.layer_norm", make_norm}, {"cpu.l2_norm", make_l2_norm}, {"cpu.reduce", make_reduce})
 
 }  // namespace carnot::cpu

@@ -106,6 +106,35 @@ void groups_last(const GroupNorm& p, const NormTable& t, int64_t image, int64_t 
 }
 }  // namespace
 
+void run_l2_norm(const float* in, float* out, int64_t outer, int64_t axis, int64_t inner, float epsilon, ThreadPool& pool, Isa isa) {
+  if (outer == 0 || axis == 0 || inner == 0) return;
+  const NormTable& t = norm_table(isa);
+  auto factor = [&](double squares) {
+    const double norm = std::fmax(std::sqrt(squares), static_cast<double>(epsilon));
+    // A sum that is no number must stay one.
+    return std::isnan(squares) ? std::nanf("") : norm == 0 ? 0.f : static_cast<float>(1 / norm);
+  };
+  if (inner == 1) {
+    pool.parallel_ranges(outer, std::max<int64_t>(1, 8192 / axis), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) t.affine(in + r * axis, factor(t.squares(in + r * axis, axis, 0)), 0, out + r * axis, axis);
+    });
+    return;
+  }
+  const int64_t blocks = (inner + kNormColumns - 1) / kNormColumns;
+  pool.parallel_ranges(outer * blocks, std::max<int64_t>(1, 8192 / (axis * kNormColumns)), [&](int64_t begin, int64_t end) {
+    const float zeros[kNormColumns] = {};
+    double sums[kNormColumns];
+    float factors[kNormColumns];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t column = i % blocks * kNormColumns, offset = i / blocks * axis * inner + column;
+      const int64_t width = std::min(kNormColumns, inner - column);
+      t.column_squares(in + offset, axis, inner, width, zeros, sums);
+      for (int64_t c = 0; c < width; ++c) factors[c] = factor(sums[c]);
+      t.column_affine(in + offset, out + offset, axis, inner, width, factors, zeros);
+    }
+  });
+}
+
 void run_group_norm(const GroupNorm& p, ThreadPool& pool, Isa isa) {
   if (p.batch == 0 || p.channels == 0 || p.pixels == 0) return;
   const NormTable& table = norm_table(isa);

@@ -45,4 +45,8 @@ struct GroupNorm {
 };
 void run_group_norm(const GroupNorm& norm, ThreadPool& pool, Isa isa = kernel_isa());
 
+// y = x / max(sqrt(sum x^2), epsilon) over the middle axis of a dense [outer, axis, inner] tensor; 0 where the divisor is 0. In place is
+// allowed.
+void run_l2_norm(const float* in, float* out, int64_t outer, int64_t axis, int64_t inner, float epsilon, ThreadPool& pool, Isa isa = kernel_isa());
+
 }  // namespace carnot::cpu
