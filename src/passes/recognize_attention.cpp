@@ -434,7 +434,9 @@ Result<bool> RecognizeAttention::run(ir::Graph& graph, PassContext&) const {
   auto one = [&](ir::Graph& g) -> Status {
     std::vector<ir::Node*> found;
     for (ir::Node* node : g.node_list())
-      if (node->op.name() == "softmax" || node->op.name() == "attention") found.push_back(node);
+      // Other types have fast kernels for parts of it at most, and those are better used one by one.
+      if ((node->op.name() == "softmax" || node->op.name() == "attention") && node->in(0)->dtype() == DType::kF32)
+        found.push_back(node);
     for (ir::Node* node : found) changed |= node->op.name() == "softmax" ? Recognizer(g, node).run() : lower(g, node);
     return {};
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention in primitives:
+// Attention in primitives (f32):
 //   matmul(softmax(scale * matmul(q, k^T) + mask), v) => sdpa(q, k, v, mask)
 // The scale may be a product or quotient with a number, of the scores or of q and k; the mask may be added (also twice,
 // and to a reshape of the scores that splits the batch) or chosen with where(mask, scores, number); the weights may
