@@ -25,10 +25,11 @@ struct Settings {
   std::string device, precision, effort;
   std::map<std::string, std::tuple<Dims, Dims, Dims>> shapes;
   nb::object progress;
+  std::vector<std::string> layer_precision;
 };
 
 carnot::BuildSettings to_settings(const Settings& s) {
-  carnot::BuildSettings out{.device = s.device, .precision = s.precision, .effort = s.effort};
+  carnot::BuildSettings out{.device = s.device, .precision = s.precision, .layer_precision = s.layer_precision, .effort = s.effort};
   for (const auto& [name, range] : s.shapes) out.shapes[name] = {std::get<0>(range), std::get<1>(range), std::get<2>(range)};
   // Signals and callbacks are looked at between steps: Ctrl-C cancels a build.
   out.progress = [progress = s.progress.ptr()](std::string_view phase, double done) {
@@ -91,18 +92,20 @@ NB_MODULE(_compiler, m) {
   m.def("operators", &carnot::Network::operators);
   m.def("build_onnx_file",
         [](const std::string& path, const std::string& device, const std::string& precision, const std::string& effort,
-           const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress) {
-          const auto settings = to_settings({device, precision, effort, shapes, progress});
+           const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress,
+           const std::vector<std::string>& layer_precision) {
+          const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision});
           return guarded([&] { return carnot::build_onnx(path, settings); });
         },
-        "path"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none());
+        "path"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a = std::vector<std::string>());
   m.def("build_onnx_bytes",
         [](nb::bytes data, const std::string& device, const std::string& precision, const std::string& effort,
-           const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress) {
-          const auto settings = to_settings({device, precision, effort, shapes, progress});
+           const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress,
+           const std::vector<std::string>& layer_precision) {
+          const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision});
           return guarded([&] { return carnot::build_onnx(data.c_str(), data.size(), settings); });
         },
-        "data"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none());
+        "data"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a = std::vector<std::string>());
 
   nb::class_<carnot::Value>(m, "Value")
       .def(nb::init<>())
@@ -136,9 +139,10 @@ NB_MODULE(_compiler, m) {
       .def("text", &carnot::Network::text)
       .def("build",
            [](const carnot::Network& n, const std::string& device, const std::string& precision, const std::string& effort,
-              const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress) {
-             const auto settings = to_settings({device, precision, effort, shapes, progress});
+              const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress,
+           const std::vector<std::string>& layer_precision) {
+             const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision});
              return guarded([&] { return n.build(settings); });
            },
-           "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none());
+           "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a = std::vector<std::string>());
 }

@@ -85,7 +85,8 @@ struct ShapeProfile {
 
 struct BuildSettings {
   std::string device = "cpu";
-  std::string precision = "fp32";
+  std::string precision = "fp32";                 // of the whole network: fp32, tf32, bf16 or fp16
+  std::vector<std::string> layer_precision = {};  // "GLOB:TYPE" by name of a node or result, "op=Softmax:fp16"; the last that matches wins
   std::string effort = "heuristic";
   std::map<std::string, ShapeProfile> shapes = {};  // by input; those not named keep their symbolic dims
   // Called between steps with the phase and the share that is done (0..1); false cancels.

@@ -142,15 +142,18 @@ def _ranges(shapes):
     return out
 
 
-def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic", progress=None):
+def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic", progress=None, layer_precision=None):
     """An engine from an ONNX file (path, bytes or onnx.ModelProto) or a carnot.Network.
 
     shapes: {input: dims or (min, opt, max)}; inputs that are not named keep their dynamic dims.
+    precision: "fp32", "tf32", "bf16" or "fp16" for the whole network; layer_precision: {glob: type} for single layers by the name of a node
+    or result of the model, or {"op=Softmax": type}; the last that matches wins. Inputs and outputs keep the model's types.
     progress: called with (phase, share done); returning False cancels.
     """
     from . import _compiler
     from .network import Network
-    settings = dict(device=device, precision=precision, effort=effort, shapes=_ranges(shapes), progress=progress)
+    settings = dict(device=device, precision=precision, effort=effort, shapes=_ranges(shapes), progress=progress,
+                    layer_precision=[f"{glob}:{dtype}" for glob, dtype in (layer_precision or {}).items()])
     if isinstance(model, Network):
         data = model._handle.build(**settings)
     elif hasattr(model, "SerializeToString"):

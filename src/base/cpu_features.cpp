@@ -21,7 +21,7 @@ CpuFeatures detect() {
   CpuFeatures f;
   // __builtin_cpu_supports also asks XGETBV whether the operating system saves the wide registers.
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) f.isa = Isa::kAvx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) f.isa = Isa::kAvx2;
   if (f.isa == Isa::kAvx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     f.isa = Isa::kAvx512;

@@ -9,7 +9,7 @@ namespace carnot {
 // The instruction sets that kernels are compiled for, each including the ones before.
 enum class Isa : uint8_t {
   kScalar = 0,  // baseline x86-64 (SSE2)
-  kAvx2 = 1,    // AVX2 and FMA
+  kAvx2 = 1,    // AVX2, FMA and F16C
   kAvx512 = 2,  // AVX-512 F, BW, DQ and VL
 };
 

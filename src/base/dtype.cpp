@@ -120,4 +120,25 @@ bfloat16::bfloat16(float value) {
   bits = static_cast<uint16_t>((word + 0x7fff + ((word >> 16) & 1)) >> 16);
 }
 
+namespace {
+template <typename From, typename To>
+void convert_run(const void* from, void* to, int64_t n) {
+  const auto* p = static_cast<const From*>(from);
+  auto* q = static_cast<To*>(to);
+  for (int64_t i = 0; i < n; ++i) q[i] = To(static_cast<float>(p[i]));
+}
+}  // namespace
+
+void convert_floats(DType from_type, const void* from, DType to_type, void* to, int64_t n) {
+  auto into = [&](auto source) {
+    using From = typename decltype(source)::type;
+    if (to_type == DType::kF32) convert_run<From, float>(from, to, n);
+    if (to_type == DType::kF16) convert_run<From, float16>(from, to, n);
+    if (to_type == DType::kBF16) convert_run<From, bfloat16>(from, to, n);
+  };
+  if (from_type == DType::kF32) into(TypeTag<float>{});
+  if (from_type == DType::kF16) into(TypeTag<float16>{});
+  if (from_type == DType::kBF16) into(TypeTag<bfloat16>{});
+}
+
 }  // namespace carnot

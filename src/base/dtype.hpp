@@ -67,6 +67,9 @@ struct bfloat16 {
   }
 };
 
+// n elements between f32, f16 and bf16, rounded to nearest even. Nothing happens for other types.
+void convert_floats(DType from_type, const void* from, DType to_type, void* to, int64_t n);
+
 template <typename T>
 struct DTypeOf;
 #define CARNOT_DTYPE_OF(type, tag) \

@@ -7,13 +7,15 @@
 #include "compiler/pipeline.hpp"
 #include "compiler/plan_builder.hpp"
 #include "ops/group.hpp"
+#include "passes/support_precision.hpp"
 
 namespace carnot::compiler {
 namespace {
 
 Status check_options(const BuildOptions& options) {
   if (options.device != "cpu") return fail(Code::kUnsupported, "device '{}' is not available in this build; use 'cpu'", options.device);
-  if (options.precision != "fp32") return fail(Code::kUnsupported, "precision '{}' is not available in this build; use 'fp32'", options.precision);
+  if (!options.calibration.empty())
+    return fail(Code::kUnsupported, "--calibration finds the scales of int8 and fp8, which this build does not offer yet; leave it out and use --precision fp16 or bf16");
   if (options.effort != "heuristic")
     return fail(Code::kUnsupported, "effort '{}' is not available in this build; use 'heuristic'", options.effort);
   return {};
@@ -95,13 +97,27 @@ Status assign(ir::Graph& graph, Assignment& assignment, const std::function<Stat
   return fail(Code::kInternal, "groups are nested too deeply");
 }
 
+// What the precision asked for became, for whoever inspects the engine. fp32 alone leaves no trace.
+void record_precision(const passes::PrecisionSettings& settings, const passes::PrecisionReport& report, std::map<std::string, std::string>& build) {
+  std::string layers, notes;
+  if (settings.tf32) notes = "tf32 runs as fp32: the CPU has no such units";
+  for (const passes::LayerRule& rule : settings.layers) layers += (layers.empty() ? "" : " ") + rule.text;
+  for (const auto& [node, text] : report.notes) notes += fmt::format("{}'{}' {}", notes.empty() ? "" : "; ", node, text);
+  if (!settings.asks_nothing()) build["casts"] = std::to_string(report.casts);
+  if (!layers.empty()) build["layer_precision"] = layers;
+  if (!notes.empty()) build["precision_notes"] = notes;
+}
+
 }  // namespace
 
 Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const BuildOptions& options) {
   CARNOT_RETURN_IF_ERROR(check_options(options));
   CARNOT_RETURN_IF_ERROR(apply_shapes(*graph, options.shapes));
   const size_t nodes = graph->nodes().size();
-  CARNOT_RETURN_IF_ERROR(run_pipeline(*graph, options));
+  CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
+  CARNOT_RETURN_IF_ERROR(passes::check_layer_rules(*graph, precision));
+  passes::PrecisionReport precision_report;
+  CARNOT_RETURN_IF_ERROR(run_pipeline(*graph, options, {.precision = &precision, .precision_report = &precision_report}));
 
   Assignment assignment;
   size_t done = 0;
@@ -117,6 +133,7 @@ Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const B
   for (const auto& plan : built.program.plans)
     for (const auto& command : plan.commands) reference += command.kernel.starts_with("ref:");
   built.program.build = {{"device", options.device}, {"precision", options.precision}, {"effort", options.effort}, {"source_nodes", std::to_string(nodes)}};
+  record_precision(precision, precision_report, built.program.build);
   CARNOT_LOG(1, "build", "{} nodes -> {} commands, {} of them on the reference", nodes, built.program.plans[0].commands.size(), reference);
   if (options.progress && !options.progress("plan", 0.95)) return fail(Code::kCancelled, "the build was cancelled");
   return engine::write_bytes(built.program, built.constants);

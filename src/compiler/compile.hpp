@@ -19,7 +19,9 @@ struct ShapeRange {
 struct BuildOptions {
   std::string device = "cpu";
   std::map<std::string, ShapeRange> shapes;  // inputs that are not named keep their symbolic shapes
-  std::string precision = "fp32";
+  std::string precision = "fp32";            // fp32, tf32, bf16 or fp16
+  std::vector<std::string> layer_precision;  // GLOB:TYPE, see passes/support_precision.hpp; the last that matches wins
+  std::string calibration;                   // data to find scales with; refused until int8 and fp8 are there
   std::string effort = "heuristic";
   std::string stop_after;  // phase: compile() then fails with kCancelled after `on_stop` was called
   std::function<void(const ir::Graph&, std::string_view phase)> on_stop;

@@ -30,7 +30,10 @@ const std::vector<passes::Phase>& phases() {
            "simplify-views",         // chains of reshapes and transposes become short
        },
        4},
-      {"precision", {}},
+      {"precision",
+       {
+           "set-precision",  // every cast becomes visible
+       }},
       {"fuse",
        {
            "recognize-attention",  // softmax between two matrix products, with the views around it
@@ -47,9 +50,10 @@ const std::vector<passes::Phase>& phases() {
 
 }  // namespace
 
-Status run_pipeline(ir::Graph& graph, const BuildOptions& options) {
+Status run_pipeline(ir::Graph& graph, const BuildOptions& options, const passes::PassContext& context) {
   CARNOT_RETURN_IF_ERROR(stop_here(graph, options, "import"));
   passes::ManagerOptions manager;
+  manager.context = context;
   manager.cancelled = [&] { return options.progress && !options.progress("passes", 0.3); };
   for (const passes::Phase& phase : phases()) {
     CARNOT_ASSIGN(const auto reports, passes::run_phases(graph, {&phase, 1}, manager));

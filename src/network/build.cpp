@@ -13,6 +13,7 @@ compiler::BuildOptions to_options(const BuildSettings& settings) {
   compiler::BuildOptions options;
   options.device = settings.device;
   options.precision = settings.precision;
+  options.layer_precision = settings.layer_precision;
   options.effort = settings.effort;
   options.progress = settings.progress;
   for (const auto& [name, profile] : settings.shapes) options.shapes[name] = {profile.min, profile.opt, profile.max};

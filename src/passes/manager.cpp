@@ -170,7 +170,7 @@ size_t count_nodes(const ir::Graph& graph) {
   return n;
 }
 
-Result<std::string> opt(std::string_view text, const std::vector<std::string>& pass_names, bool elide) {
+Result<std::string> opt(std::string_view text, const std::vector<std::string>& pass_names, bool elide, const PassContext& context) {
   Phase phase{"opt", {}};
   for (const std::string& name : pass_names) {
     const PassEntry* pass = find_pass(name);
@@ -184,6 +184,7 @@ Result<std::string> opt(std::string_view text, const std::vector<std::string>& p
   CARNOT_ASSIGN(auto graph, ir::parse(text));
   CARNOT_RETURN_IF_ERROR(ir::verify(*graph));
   ManagerOptions options;
+  options.context = context;
   options.verify = true;
   CARNOT_RETURN_IF_ERROR(run_phases(*graph, std::span(&phase, 1), options));
   return ir::print(*graph, {.elide_above = elide ? 256 : -1});

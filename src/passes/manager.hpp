@@ -44,6 +44,6 @@ Result<std::vector<PassReport>> run_phases(ir::Graph& graph, std::span<const Pha
 size_t count_nodes(const ir::Graph& graph);
 
 // `carnot opt`: reads text, runs the passes named and prints. An unknown name is an error that lists the known ones.
-Result<std::string> opt(std::string_view text, const std::vector<std::string>& pass_names, bool elide = false);
+Result<std::string> opt(std::string_view text, const std::vector<std::string>& pass_names, bool elide = false, const PassContext& context = {});
 
 }  // namespace carnot::passes

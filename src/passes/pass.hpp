@@ -20,7 +20,13 @@
 
 namespace carnot::passes {
 
+struct PrecisionSettings;
+struct PrecisionReport;
+
 struct PassContext {
+  // What the user asked of the precision, and where the pass writes what it did. Null: nothing, nowhere.
+  const PrecisionSettings* precision = nullptr;
+  PrecisionReport* precision_report = nullptr;
   // Folding a node may not make constants larger than this, nor (beyond 1 MB) more than four times its operands.
   int64_t max_folded_bytes = int64_t{256} << 20;
 };

@@ -6,7 +6,7 @@
 //   // ----
 //   graph ...                          and after; "// ERROR: part of the message" where the passes must refuse
 //
-// Besides comparing texts, every case is run a second time (which must change nothing), and both graphs are run by the
+// "// PRECISION: fp16,GLOB:TYPE" is what set-precision is asked for. Besides comparing texts, every case is run a second time (which must change nothing), and both graphs are run by the
 // interpreter on the same random inputs, symbols bound to small numbers; "// NORUN: reason" leaves that out.
 #include <gtest/gtest.h>
 
@@ -20,6 +20,7 @@
 #include "ir/text.hpp"
 #include "ir/verify.hpp"
 #include "passes/manager.hpp"
+#include "passes/support_precision.hpp"
 
 namespace carnot {
 namespace {
@@ -97,6 +98,14 @@ std::string run_case(const std::string& text) {
   }
   passes::ManagerOptions options;
   options.verify = true;
+  std::vector<std::string> words = names(after(before, "// PRECISION:"));
+  if (words.empty()) words.push_back("fp32");
+  auto precision = passes::parse_precision(words[0], {words.begin() + 1, words.end()});
+  if (!precision) {
+    ADD_FAILURE() << precision.error().message;
+    return text;
+  }
+  options.context.precision = &*precision;
   auto changed = (*graph)->clone(nullptr);
   auto reports = passes::run_phases(*changed, std::span(&phase, 1), options);
   const std::string wanted_error = parts.size() > 1 ? after(parts[1], "// ERROR: ") : "";

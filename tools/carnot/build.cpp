@@ -11,8 +11,8 @@ namespace carnot::tool {
 namespace {
 
 struct Arguments {
-  std::string model, output, device = "cpu", precision = "fp32", effort = "heuristic", stop_after;
-  std::vector<std::string> shapes;
+  std::string model, output, device = "cpu", precision = "fp32", effort = "heuristic", stop_after, calibration;
+  std::vector<std::string> shapes, layer_precision;
   bool quiet = false;
 };
 
@@ -20,6 +20,8 @@ int build(const Arguments& a) {
   compiler::BuildOptions options;
   options.device = a.device;
   options.precision = a.precision;
+  options.layer_precision = a.layer_precision;
+  options.calibration = a.calibration;
   options.effort = a.effort;
   options.stop_after = a.stop_after;
   bool stopped = false;
@@ -53,7 +55,11 @@ void add_build(CLI::App& app, int* exit_code) {
   c->add_option("-o,--output", a->output, "engine file (default: the model's name with .engine, in this folder)");
   c->add_option("--device", a->device, "cpu")->capture_default_str();
   c->add_option("--shape", a->shapes, "NAME:MIN[..OPT..MAX], sizes as 1x3x224x224; an input that is not named keeps its dynamic dims");
-  c->add_option("--precision", a->precision, "fp32")->capture_default_str();
+  c->add_option("--precision", a->precision, "of the whole network: fp32 tf32 bf16 fp16; inputs and outputs keep the model's types")->capture_default_str();
+  c->add_option("--layer-precision", a->layer_precision,
+                "GLOB:TYPE, by node name or result name of the model, or op=OPERATOR:TYPE; may be given often, the last that matches wins")
+      ->allow_extra_args(false);
+  c->add_option("--calibration", a->calibration, "data to find the scales of int8 and fp8 with (not available yet)");
   c->add_option("--effort", a->effort, "heuristic: choose kernels without timing them")->capture_default_str();
   c->add_option("--stop-after", a->stop_after, "print the graph after this phase: import canonicalize precision fuse layout assign")
       ->check(CLI::IsMember({"import", "canonicalize", "precision", "fuse", "layout", "assign"}));

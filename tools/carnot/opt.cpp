@@ -7,13 +7,14 @@
 #include "command.hpp"
 #include "passes/manager.hpp"
 #include "passes/reduce.hpp"
+#include "passes/support_precision.hpp"
 
 namespace carnot::tool {
 namespace {
 
 struct Arguments {
-  std::string file;
-  std::vector<std::string> passes;
+  std::string file, precision = "fp32";
+  std::vector<std::string> passes, layer_precision;
   bool elide = false;
 };
 
@@ -31,7 +32,8 @@ Result<std::string> read_text(const std::string& path) {
 
 Status opt(const Arguments& a, bool reduce) {
   CARNOT_ASSIGN(const std::string text, read_text(a.file));
-  auto result = reduce ? passes::reduce_text(text, a.passes) : passes::opt(text, a.passes, a.elide);
+  CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(a.precision, a.layer_precision));
+  auto result = reduce ? passes::reduce_text(text, a.passes) : passes::opt(text, a.passes, a.elide, {.precision = &precision});
   if (!result) return std::move(result.error()).within(a.file);
   fmt::print("{}", *result);
   return {};
@@ -44,6 +46,8 @@ void add_opt(CLI::App& app, int* exit_code) {
   CLI::App* c = app.add_subcommand("opt", "Run passes on the text form of a graph and print the result");
   c->add_option("file", a->file, "graph text, - for standard input")->required();
   c->add_option("--pass", a->passes, "passes in order: fold-constants,merge-equal")->delimiter(',');
+  c->add_option("--precision", a->precision, "for set-precision: fp32 tf32 bf16 fp16")->capture_default_str();
+  c->add_option("--layer-precision", a->layer_precision, "for set-precision: GLOB:TYPE or op=OPERATOR:TYPE")->allow_extra_args(false);
   c->add_flag("--elide", a->elide, "leave out the elements of large constants");
   c->callback([a, exit_code] {
     Status status = opt(*a, false);

@@ -17,6 +17,8 @@
 // with different flags never share a symbol. For the same reason such files must not use std templates or inline
 // functions of shared headers: the linker keeps one copy, and it may be the one that an old CPU cannot execute.
 //
+// load, store, load_mask and store_mask also take pointers to Half and Brain, floats of 16 bits that are converted on the way.
+//
 // F32 supports + - * / and unary - directly. Comparisons give a Mask (a bit per lane, or a full-width vector). min and
 // max return their *second* argument if either is NaN: max(zero(), x) keeps NaN, max(x, zero()) drops it.
 #pragma once
@@ -44,4 +46,5 @@
 #include "base/simd/vec_sse2.hpp"
 #endif
 
+#include "base/simd/vec_half.hpp"
 #include "base/simd/vec_math.hpp"

@@ -69,13 +69,14 @@ class ConvTactic final : public Tactic {
     if (!fused.refusal.empty()) return fused.refusal;
     const Op& op = *fused.anchor->as<Op>();
     const ir::Value *x = fused.operand(problem.node, 0), *w = fused.operand(problem.node, 1);
-    if (!x || x->dtype() != DType::kF32) return "only f32";
+    if (!x || (x->dtype() != DType::kF32 && (kTransposed || !is_half(x->dtype())))) return kTransposed ? "only f32" : "only f32, f16 and bf16";
     if (!w || !w->constant) return "the weights are computed at run time";
     if (w->constant->size() == 0) return "no channels";
     if (x->rank() < 3 || x->rank() > 5) return fmt::format("{} spatial axes", x->rank() - 2);
     if (op.layout != "nhwc") return "the layout is nchw";
     if (fused.bias >= 0) return "a second bias";
     if (fused.anchor_inputs.size() > 2 && fused.anchor_inputs[2] < 0) return "the bias lies inside the group";
+    if (fused.anchor_inputs.size() > 2 && !bias_operand(problem.node, fused.anchor_inputs[2])) return "the bias is computed at run time";
     Window window = window_of(op, *w->constant);
     if constexpr (kTransposed) {
       if (op.auto_pad != "NOTSET" || !op.output_shape.empty()) return "auto_pad or output_shape";
@@ -90,7 +91,8 @@ class ConvTactic final : public Tactic {
     const Fused fused = read_fused(problem.node, "conv");
     const Op& op = *fused.anchor->template as<Op>();
     const ir::Value* x = fused.operand(problem.node, 0);
-    const Constant& w = *fused.operand(problem.node, 1)->constant;
+    const DType type = x->dtype();
+    const Constant w = type == DType::kF32 ? *fused.operand(problem.node, 1)->constant : converted(*fused.operand(problem.node, 1)->constant, DType::kF32);
     Window window = window_of(op, w);
     if constexpr (!kTransposed) (void)resolve_auto_pad(op, x->shape(), window);
     cpu::Conv c;
@@ -108,6 +110,7 @@ class ConvTactic final : public Tactic {
       cpu::pack_transpose_weights(c, w.as<float>(), static_cast<float*>(packed.mutable_data()));
     else
       cpu::pack_weights(c, w.as<float>(), static_cast<float*>(packed.mutable_data()));
+    if (type != DType::kF32 && cpu::conv_takes_half_weights(c)) packed = converted(packed, type);
 
     Candidate candidate;
     candidate.kernel = std::string(name());
@@ -116,7 +119,7 @@ class ConvTactic final : public Tactic {
     fused.add_params(candidate.params);
     const int bias = fused.anchor_inputs.size() > 2 ? fused.anchor_inputs[2] : -1;
     candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)),
-                        bias >= 0 ? Operand::of(static_cast<size_t>(bias)) : Operand::absent(),
+                        *bias_operand(problem.node, bias),
                         fused.residual >= 0 ? Operand::of(static_cast<size_t>(fused.residual)) : Operand::absent()};
     if (!kTransposed && c.groups == 1) candidate.in_place = fused.in_place(c.in_channels * c.kernel[0] * c.kernel[1] * c.kernel[2], 3);
     return candidate;

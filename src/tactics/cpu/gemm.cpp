@@ -38,7 +38,7 @@ Anchor read_anchor(const Fused& fused, const ir::Node& node) {
   if (!a.refusal.empty()) return a;
   const ir::Value *x = fused.operand(node, 0), *w = fused.operand(node, 1);
   if (!x || !w) a.refusal = "an operand lies inside the group";
-  else if (x->dtype() != DType::kF32 || w->dtype() != DType::kF32) a.refusal = "only f32";
+  else if (x->dtype() != w->dtype() || (x->dtype() != DType::kF32 && !is_half(x->dtype()))) a.refusal = "only f32, f16 and bf16";
   return a;
 }
 
@@ -61,13 +61,15 @@ class GemmTactic final : public Tactic {
     if (w->rank() != 2) return fmt::format("the weights have rank {}", w->rank());
     if (a.trans_a) return "input 0 is transposed";
     if (x->rank() < 1) return "input 0 is a scalar";
+    if (!bias_operand(problem.node, bias_of(fused))) return "the bias is computed at run time";
     return {};
   }
 
   Result<Candidate> build(const Problem& problem, const Config&) const override {
     const Fused fused = read_fused(problem.node, "matmul");
     const Anchor a = read_anchor(fused, problem.node);
-    const Constant& w = *fused.operand(problem.node, 1)->constant;
+    const DType type = fused.operand(problem.node, 1)->dtype();
+    const Constant w = type == DType::kF32 ? *fused.operand(problem.node, 1)->constant : converted(*fused.operand(problem.node, 1)->constant, DType::kF32);
     const int64_t k = a.trans_b ? w.dims[1] : w.dims[0], n = a.trans_b ? w.dims[0] : w.dims[1];
     Constant packed = Constant::allocate(DType::kF32, {cpu::packed_size(k, n)});
     auto* to = static_cast<float*>(packed.mutable_data());
@@ -77,13 +79,12 @@ class GemmTactic final : public Tactic {
       cpu::pack_kn(w.as<float>(), k, n, n, to);
     if (a.alpha != 1)
       for (int64_t i = 0; i < packed.size(); ++i) to[i] *= static_cast<float>(a.alpha);
+    if (type != DType::kF32) packed = converted(packed, type);
     Candidate candidate;
     candidate.kernel = "cpu.gemm";
     candidate.params = {{"k", k}, {"n", n}};
     fused.add_params(candidate.params);
-    const int bias = bias_of(fused);
-    candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)),
-                        bias >= 0 ? Operand::of(static_cast<size_t>(bias)) : Operand::absent(),
+    candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)), *bias_operand(problem.node, bias_of(fused)),
                         fused.residual >= 0 ? Operand::of(static_cast<size_t>(fused.residual)) : Operand::absent()};
     candidate.in_place = fused.in_place(k, 3);
     return candidate;
@@ -100,6 +101,7 @@ class MatmulTactic final : public Tactic {
     const Anchor a = read_anchor(fused, problem.node);
     if (!a.refusal.empty()) return a.refusal;
     const ir::Value *x = fused.operand(problem.node, 0), *w = fused.operand(problem.node, 1);
+    if (x->dtype() != DType::kF32) return "only f32";
     if (x->rank() < 2 || w->rank() < 2) return "an operand is a vector";
     if (problem.out().shape.size() > 6) return "more than four batch axes";
     if (fused.residual >= 0) return "a residual";

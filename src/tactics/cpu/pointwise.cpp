@@ -35,7 +35,7 @@ class ProgramBuilder {
       if (node.has(i)) {
         in[i] = operand(node.in(i));
       } else {  // an absent bound of clip
-        if (node.out()->dtype() != DType::kF32) return refuse("an absent bound of an integer clip");
+        if (!is_float(node.out()->dtype())) return refuse("an absent bound of an integer clip");
         in[i] = program.add_immediate(i == 1 ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
       }
     }
@@ -62,9 +62,11 @@ class ProgramBuilder {
     if (auto it = results_.find(v); it != results_.end()) return it->second;
     if (!cpu::lane_of(v->dtype())) refuse(fmt::format("dtype {}", dtype_name(v->dtype())));
     cpu::PointwiseOperand o;
-    if (v->constant && v->constant->size() == 1 && v->shape().size() <= 1 && (v->dtype() == DType::kF32 || is_integer(v->dtype()) || v->dtype() == DType::kBool) && v->dtype() != DType::kU64) {
-      if (v->dtype() == DType::kF32)
-        o = program.add_immediate(static_cast<double>(*v->constant->as<float>()));
+    if (v->constant && v->constant->size() == 1 && v->shape().size() <= 1 && (v->dtype() == DType::kF32 || v->dtype() == DType::kF16 || v->dtype() == DType::kBF16 || is_integer(v->dtype()) || v->dtype() == DType::kBool) && v->dtype() != DType::kU64) {
+      float number = 0;
+      convert_floats(v->dtype(), v->constant->data, DType::kF32, &number, 1);
+      if (is_float(v->dtype()))
+        o = program.add_immediate(static_cast<double>(number));
       else if (auto ints = to_int64s(v->constant->view()))
         o = program.add_immediate(v->dtype() == DType::kBool ? DType::kBool : v->dtype() == DType::kI64 || v->dtype() == DType::kU32 ? DType::kI64 : DType::kI32, ints->front());
     } else {

@@ -77,7 +77,7 @@ bool read_add(const ir::Graph& body, const ir::Node& step, const ir::Value* chai
     fused.residual_after = fused.activation != "none";
     return true;
   }
-  if (fused.bias < 0 && fused.residual < 0 && fused.activation == "none" && other->dtype() == DType::kF32 && is_bias(other->shape(), step.out()->shape())) {
+  if (fused.bias < 0 && fused.residual < 0 && fused.activation == "none" && other->dtype() == step.out()->dtype() && is_bias(other->shape(), step.out()->shape())) {
     fused.bias = place;
     return true;
   }
@@ -99,6 +99,22 @@ uint32_t Fused::in_place(int64_t depth, size_t operand) const {
   // than the memory is worth).
   const bool at_store = !residual_after || activation == "none" || activation == "relu" || activation == "clip";
   return residual >= 0 && at_store && depth <= 1024 ? 1u << operand : 0;
+}
+
+bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
+Constant converted(const Constant& constant, DType to) {
+  Constant out = Constant::allocate(to, constant.dims);
+  convert_floats(constant.dtype, constant.data, to, out.mutable_data(), out.size());
+  return out;
+}
+
+std::optional<Operand> bias_operand(const ir::Node& node, int place) {
+  if (place < 0) return Operand::absent();
+  const ir::Value* v = node.in(static_cast<size_t>(place));
+  if (v->dtype() == DType::kF32) return Operand::of(static_cast<size_t>(place));
+  if (!v->constant || !is_half(v->dtype())) return std::nullopt;
+  return Operand::packed(converted(*v->constant, DType::kF32));
 }
 
 Fused read_fused(const ir::Node& node, std::string_view kind) {

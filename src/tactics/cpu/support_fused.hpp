@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a node that is an anchor (conv, matmul ...) alone, or a group of an anchor with its epilogue.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,12 @@ struct Fused {
   // Candidate::in_place for a matrix product whose sums are `depth` long and whose residual is operand `operand` of the command.
   uint32_t in_place(int64_t depth, size_t operand) const;
 };
+
+bool is_half(DType dtype);  // f16 or bf16
+// The operand as f32: itself, or a constant of f16 or bf16 widened. Null: computed in f16 or bf16, which kernels do not take for a bias.
+std::optional<Operand> bias_operand(const ir::Node& node, int place);
+// Constants of f32 <-> f16, bf16.
+Constant converted(const Constant& constant, DType to);
 
 // `kind`: the group's kind that counts.
 Fused read_fused(const ir::Node& node, std::string_view kind);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.conv and cpu.conv_transpose: channels-last convolutions with an epilogue. Operands: x [n, spatial..., c], packed weights, bias?,
-// residual?. Parameters: out_channels, groups, kernel, strides, dilations, pads (before each axis).
+// residual?; x, y and residual of one float type, the weights likewise or f32, the bias f32 (transposed: all f32). Parameters: out_channels, groups, kernel, strides, dilations, pads (before each axis).
 #include "backends/cpu/kernels/conv/conv.hpp"
 
 #include "backends/cpu/commands/support.hpp"
@@ -22,6 +22,7 @@ class ConvKernel final : public Kernel {
   Status run(const KernelArgs& args) const override {
     CARNOT_ASSIGN(Conv conv, bind(args.in, args.out));
     CARNOT_ASSIGN(conv.epilogue, epilogue_.bind(args, 2, conv.out_channels));
+    conv.half_residual = EpilogueParams::half_residual(args, 2);
     if (transposed_)
       run_conv_transpose(conv, args.workspace, *args.pool);
     else
@@ -32,7 +33,9 @@ class ConvKernel final : public Kernel {
  private:
   Result<Conv> bind(std::span<const TensorView> in, std::span<const TensorView> out) const {
     const TensorView &x = in[0], &w = in[1], &y = out[0];
-    for (const TensorView* v : {&x, &w, &y}) CARNOT_RETURN_IF_ERROR(expect_f32(*v, "an operand"));
+    CARNOT_RETURN_IF_ERROR(expect_same_float(x, y));
+    CARNOT_RETURN_IF_ERROR(transposed_ ? expect_f32(x, "the operand") : Status());
+    CARNOT_RETURN_IF_ERROR(expect_weights(w, x.dtype));
     if (x.rank() != spatial_ + 2 || y.rank() != x.rank() || x.dims[0] != y.dims[0] || x.dims.back() != conv_.in_channels || y.dims.back() != conv_.out_channels)
       return invalid("shapes {} and {} do not fit a convolution from {} to {} channels", to_string(x.dims), to_string(y.dims), conv_.in_channels, conv_.out_channels);
     Conv c = conv_;
@@ -44,10 +47,18 @@ class ConvKernel final : public Kernel {
     }
     const int64_t wanted = transposed_ ? packed_transpose_weights_size(c) : packed_weights_size(c);
     if (w.size() != wanted) return fail(Code::kDataCorrupt, "the weights have {} elements instead of {}", w.size(), wanted);
-    c.x = x.as<float>();
+    if (w.dtype != DType::kF32 && !conv_takes_half_weights(c)) return fail(Code::kDataCorrupt, "weights of {} for a depthwise convolution", dtype_name(w.dtype));
     c.ldx = c.in_channels;
-    c.w = w.as<float>();
-    c.y = const_cast<float*>(y.as<float>());
+    c.w_type = w.dtype;
+    c.w = w.data;
+    if (is_half(x.dtype)) {
+      c.half = x.dtype;
+      c.half_x = x.as<uint16_t>();
+      c.half_y = static_cast<uint16_t*>(y.data);
+    } else {
+      c.x = x.as<float>();
+      c.y = static_cast<float*>(y.data);
+    }
     c.ldy = c.out_channels;
     return c;
   }

@@ -21,6 +21,19 @@ inline Status expect_f32(const TensorView& view, std::string_view what) {
   return fail(Code::kDataCorrupt, "{} must be f32, got {}", what, dtype_name(view.dtype));
 }
 
+inline bool is_half(DType t) { return t == DType::kF16 || t == DType::kBF16; }
+
+// Weights are f32, or of the operands' narrow type.
+inline Status expect_weights(const TensorView& w, DType operands) {
+  if (w.dtype == DType::kF32 || (is_half(operands) && w.dtype == operands)) return {};
+  return fail(Code::kDataCorrupt, "the weights are {} beside operands of {}", dtype_name(w.dtype), dtype_name(operands));
+}
+// Operand and result of one type, f32, f16 or bf16.
+inline Status expect_same_float(const TensorView& x, const TensorView& y) {
+  if (x.dtype == y.dtype && (x.dtype == DType::kF32 || is_half(x.dtype))) return {};
+  return fail(Code::kDataCorrupt, "the operand is {} and the result {}", dtype_name(x.dtype), dtype_name(y.dtype));
+}
+
 struct ActivationName {
   std::string_view name;
   Activation activation;
@@ -66,13 +79,18 @@ class EpilogueParams {
       e.bias = args.in[bias].as<float>();
     }
     if (present(args, bias + 1)) {
-      CARNOT_RETURN_IF_ERROR(expect_f32(args.in[bias + 1], "the residual"));
+      if (args.in[bias + 1].dtype != args.out[0].dtype)
+        return fail(Code::kDataCorrupt, "the residual is {}, the result {}", dtype_name(args.in[bias + 1].dtype), dtype_name(args.out[0].dtype));
       if (args.in[bias + 1].dims != args.out[0].dims)
         return invalid("the residual has shape {}, the result {}", to_string(args.in[bias + 1].dims), to_string(args.out[0].dims));
-      e.residual = args.in[bias + 1].as<float>();
+      if (args.out[0].dtype == DType::kF32) e.residual = args.in[bias + 1].as<float>();
       e.ld_residual = columns;
     }
     return e;
+  }
+  // A residual of f16 or bf16, which bind() checked and left out.
+  static const uint16_t* half_residual(const KernelArgs& args, size_t bias) {
+    return present(args, bias + 1) && is_half(args.out[0].dtype) ? args.in[bias + 1].as<uint16_t>() : nullptr;
   }
 
  private:

@@ -74,14 +74,17 @@ int64_t drop_padding_taps(int64_t taps, int64_t rows, int64_t step, const float*
   return kept;
 }
 
-// Layout of the scratch: zeros for padding, then for each worker the offsets of the taps in a panel and a table of pointers.
+// Layout of the scratch: zeros for padding, then for each worker the offsets of the taps in a panel, a table of pointers
+// and, if the output is narrow, the sums on their way there.
 struct Scratch {
-  int64_t zeros, offsets, table;
+  int64_t zeros, offsets, table, sums;
   Scratch(const Conv& c, int64_t rows)
       : zeros(align_floats(c.in_channels)),
         offsets(align_floats(2 * taps_of(c))),
-        table(align_floats(kPointerFloats * taps_of(c) * rows)) {}
-  int64_t floats(int threads) const { return zeros + (offsets + table) * threads; }
+        table(align_floats(kPointerFloats * taps_of(c) * rows)),
+        sums(c.half == DType::kInvalid ? 0 : half_scratch_floats(rows)) {}
+  int64_t worker() const { return offsets + table + sums; }
+  int64_t floats(int threads) const { return zeros + worker() * threads; }
 };
 
 void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa) {
@@ -100,7 +103,7 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
   pool.parallel_for(part.tasks(), [&](int64_t task, int worker) {
     const int64_t row = task / part.col_tasks * part.rows, col = task % part.col_tasks;
     const int64_t count = std::min(part.rows, rows - row);
-    float* own = zeros + scratch.zeros + worker * (scratch.offsets + scratch.table);
+    float* own = zeros + scratch.zeros + worker * scratch.worker();
     int64_t* offsets = reinterpret_cast<int64_t*>(own);
     const float** table = reinterpret_cast<const float**>(own + scratch.offsets);
     point_at_input(c, row, count, zeros, table);
@@ -121,15 +124,20 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
       block.rows = count;
       block.taps = reached;
       block.depth = ic;
-      block.b = c.w + g * packed_size(taps * ic, oc);
+      block.b_type = c.w_type;
+      block.b = weights_at(c, g * packed_size(taps * ic, oc));
       block.b_offsets = offsets;
       block.b_stride = taps * ic * kPanel;
       block.col0 = c.groups == 1 ? col * part.panels * kPanel : 0;
       block.col1 = c.groups == 1 ? std::min(oc, block.col0 + part.panels * kPanel) : oc;
+      block.epilogue = &epilogue;
+      if (c.half != DType::kInvalid) {
+        run_block_half(block, half_out(c, row, g * oc), own + scratch.offsets + scratch.table);
+        continue;
+      }
       block.c = c.y + row * c.ldy + g * oc;
       block.ldc = c.ldy;
       block.row0 = row;
-      block.epilogue = &epilogue;
       run_block(block);
     }
     if (c.groups > 1 && c.epilogue.post)
@@ -137,6 +145,28 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
                       (group1 - group0) * oc);
   });
 }
+
+// The same product for either kind of operands.
+Gemm product_of(const Conv& c, void* workspace) {
+  return {.m = c.batch * volume(c.out),
+          .n = c.out_channels,
+          .k = c.in_channels,
+          .a = c.x,
+          .lda = c.ldx,
+          .b_type = c.w_type,
+          .b = c.w,
+          .c = c.y,
+          .ldc = c.ldy,
+          .epilogue = c.epilogue,
+          .half = c.half,
+          .half_a = c.half_x,
+          .half_c = c.half_y,
+          .half_residual = c.half_residual,
+          .workspace = workspace};
+}
+
+// Narrow inputs of kernels wider than a point are widened whole: each element is read many times.
+int64_t widened_floats(const Conv& c) { return c.half == DType::kInvalid ? 0 : align_floats(c.batch * volume(c.in) * c.in_channels); }
 
 }  // namespace
 
@@ -154,37 +184,34 @@ void pack_weights(const Conv& c, const float* w, float* packed) {
 
 bool conv_reads_planar(const Conv& c) { return is_small_input(c); }
 
+bool conv_takes_half_weights(const Conv& c) { return !is_depthwise(c); }
+
 size_t conv_workspace(const Conv& c, int threads) {
+  if (!is_depthwise(c) && is_product(c) && !c.planar_input) return gemm_workspace(product_of(c, nullptr), threads);
   int64_t floats = 0;
-  if (is_depthwise(c) || (is_product(c) && !c.planar_input))
-    floats = 0;
+  if (is_depthwise(c))
+    floats = depthwise_floats(c, threads);
   else if (is_small_input(c))
-    floats = small_input_floats(c, threads);
+    floats = widened_floats(c) + small_input_floats(c, threads);
   else
-    floats = Scratch(c, row_limit(c)).floats(threads);
+    floats = widened_floats(c) + Scratch(c, row_limit(c)).floats(threads);
   return size_t(floats) * sizeof(float);
 }
 
-void run_conv(const Conv& c, void* workspace, ThreadPool& pool, Isa isa) {
+void run_conv(const Conv& conv, void* workspace, ThreadPool& pool, Isa isa) {
   float* scratch = static_cast<float*>(workspace);
-  if (is_depthwise(c)) {
-    run_depthwise(c, pool, isa);
-  } else if (is_product(c) && !c.planar_input) {
-    run_gemm({.m = c.batch * volume(c.out),
-              .n = c.out_channels,
-              .k = c.in_channels,
-              .a = c.x,
-              .lda = c.ldx,
-              .b = c.w,
-              .c = c.y,
-              .ldc = c.ldy,
-              .epilogue = c.epilogue},
-             pool, isa);
-  } else if (is_small_input(c)) {
-    run_small_input(c, scratch, pool, isa);
-  } else {
-    run_general(c, scratch, pool, isa);
+  if (is_depthwise(conv)) return run_depthwise(conv, scratch, pool, isa);
+  if (is_product(conv) && !conv.planar_input) return run_gemm(product_of(conv, workspace), pool, isa);
+  Conv c = conv;
+  if (c.half != DType::kInvalid) {
+    widen_tensor(c.half, c.half_x, scratch, c.batch * volume(c.in) * c.in_channels, pool);
+    c.x = scratch;
+    scratch += widened_floats(c);
   }
+  if (is_small_input(c))
+    run_small_input(c, scratch, pool, isa);
+  else
+    run_general(c, scratch, pool, isa);
 }
 
 }  // namespace carnot::cpu

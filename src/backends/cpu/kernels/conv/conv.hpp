@@ -19,6 +19,7 @@
 
 #include "backends/cpu/kernels/gemm/epilogue.hpp"
 #include "base/cpu_features.hpp"
+#include "base/dtype.hpp"
 
 namespace carnot {
 class ThreadPool;
@@ -40,10 +41,18 @@ struct Conv {
 
   const float* x = nullptr;
   ptrdiff_t ldx = 0;         // elements between input pixels, >= in_channels
-  const float* w = nullptr;  // packed by pack_weights or pack_transpose_weights
+  DType w_type = DType::kF32;  // f32; f16 and bf16 where conv_takes_half_weights()
+  const void* w = nullptr;     // packed by pack_weights or pack_transpose_weights
   float* y = nullptr;
   ptrdiff_t ldy = 0;  // elements between output pixels, >= out_channels
   Epilogue epilogue;  // rows are output pixels
+
+  // x, y and the residual in f16 or bf16 instead (the bias stays f32; not for transposed convolutions, nor with planar_input): set
+  // `half` and these in place of x, y and epilogue.residual. Pixels of x must adjoin.
+  DType half = DType::kInvalid;
+  const uint16_t* half_x = nullptr;
+  uint16_t* half_y = nullptr;
+  const uint16_t* half_residual = nullptr;
 };
 
 // Weights as ONNX has them, [out_channels][in_channels / groups][kernel...], in the order that run_conv reads. Sizes in
@@ -51,6 +60,7 @@ struct Conv {
 int64_t packed_weights_size(const Conv& conv);
 void pack_weights(const Conv& conv, const float* w, float* packed);
 bool conv_reads_planar(const Conv& conv);
+bool conv_takes_half_weights(const Conv& conv);
 size_t conv_workspace(const Conv& conv, int threads);
 void run_conv(const Conv& conv, void* workspace, ThreadPool& pool, Isa isa = kernel_isa());
 

@@ -5,6 +5,7 @@
 
 #include "backends/cpu/kernels/gemm/epilogue.hpp"
 #include "base/cpu_features.hpp"
+#include "base/dtype.hpp"
 
 namespace carnot::cpu {
 
@@ -13,7 +14,8 @@ namespace carnot::cpu {
 //   + residual)
 // where input positions outside [0, in_pixels) count as zeros and are not read.
 struct DepthwiseRun {
-  const float* const* x = nullptr;  // [rows] pixel 0 of the input rows that lie inside the input
+  DType x_type = DType::kF32;      // f32, f16 or bf16
+  const void* const* x = nullptr;  // [rows] pixel 0 of the input rows that lie inside the input
   const float* const* w = nullptr;  // [rows] the weights of their tap 0; readable up to a multiple of 16 channels
   int64_t rows = 0;
   int64_t taps = 0, stride = 1, dilation = 1, pad = 0;

@@ -6,6 +6,7 @@
 #include "backends/cpu/kernels/conv/conv.hpp"
 #include "backends/cpu/kernels/gemm/block.hpp"
 #include "backends/cpu/kernels/gemm/pack.hpp"
+#include "backends/cpu/kernels/half/half.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
@@ -28,9 +29,21 @@ inline Span valid_outputs(const Conv& c, int dim, int64_t k) {
   return s;
 }
 
+// The weights from this element on.
+inline const void* weights_at(const Conv& c, int64_t element) {
+  return static_cast<const char*>(c.w) + element * static_cast<int64_t>(dtype_size(c.w_type));
+}
+// Where a block goes whose first row is output pixel `pixel`, counted from column `col` on.
+inline HalfOut half_out(const Conv& c, int64_t pixel, int64_t col) {
+  HalfOut out{c.half, c.half_y + pixel * c.ldy + col, c.ldy, nullptr, c.epilogue.ld_residual};
+  if (c.half_residual) out.residual = c.half_residual + pixel * c.epilogue.ld_residual + col;
+  return out;
+}
+
 // The three ways; each has its workspace (in floats, all threads together) and its run.
 bool is_depthwise(const Conv& c);
-void run_depthwise(const Conv& c, ThreadPool& pool, Isa isa);
+int64_t depthwise_floats(const Conv& c, int threads);
+void run_depthwise(const Conv& c, float* scratch, ThreadPool& pool, Isa isa);
 
 bool is_small_input(const Conv& c);  // few channels: first layers
 int64_t small_input_floats(const Conv& c, int threads);

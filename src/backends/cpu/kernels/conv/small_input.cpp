@@ -26,6 +26,7 @@ struct Band {
   }
   int64_t image_floats(const Conv& c) const { return align_floats(c.kernel[0] * in_rows * row_floats); }
   int64_t table_floats(const Conv& c) const { return align_floats(kPointerFloats * kernel_rows * rows * c.out[2]); }
+  int64_t sum_floats(const Conv& c) const { return c.half == DType::kInvalid ? 0 : half_scratch_floats(rows * c.out[2]); }
   int64_t offset_floats() const { return align_floats(2 * kernel_rows); }
 };
 
@@ -65,7 +66,7 @@ bool is_small_input(const Conv& c) {
 
 int64_t small_input_floats(const Conv& c, int threads) {
   const Band band(c, threads);
-  return band.offset_floats() + threads * (band.image_floats(c) + band.table_floats(c));
+  return band.offset_floats() + threads * (band.image_floats(c) + band.table_floats(c) + band.sum_floats(c));
 }
 
 void run_small_input(const Conv& c, float* scratch, ThreadPool& pool, Isa isa) {
@@ -75,7 +76,7 @@ void run_small_input(const Conv& c, float* scratch, ThreadPool& pool, Isa isa) {
   const int64_t depth = c.kernel[2] * c.in_channels;
   for (int64_t t = 0; t < band.kernel_rows; ++t) offsets[t] = t * depth * kPanel;
   float* const worker_scratch = scratch + band.offset_floats();
-  const int64_t worker_floats = band.image_floats(c) + band.table_floats(c);
+  const int64_t worker_floats = band.image_floats(c) + band.table_floats(c) + band.sum_floats(c);
   const int64_t bands = ceil_div(c.out[1], band.rows);
 
   pool.parallel_for(c.batch * c.out[0] * bands, [&](int64_t task, int worker) {
@@ -102,15 +103,18 @@ void run_small_input(const Conv& c, float* scratch, ThreadPool& pool, Isa isa) {
     block.rows = pixels;
     block.taps = band.kernel_rows;
     block.depth = depth;
+    block.b_type = c.w_type;
     block.b = c.w;
     block.b_offsets = offsets;
     block.b_stride = band.kernel_rows * depth * kPanel;
     block.col0 = 0;
     block.col1 = c.out_channels;
     block.row0 = ((n * c.out[0] + od) * c.out[1] + oh) * c.out[2];
+    block.epilogue = &c.epilogue;
+    if (c.half != DType::kInvalid)
+      return run_block_half(block, half_out(c, block.row0, 0), image + band.image_floats(c) + band.table_floats(c));
     block.c = c.y + block.row0 * c.ldy;
     block.ldc = c.ldy;
-    block.epilogue = &c.epilogue;
     run_block(block);
   });
 }

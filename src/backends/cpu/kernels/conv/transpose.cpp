@@ -93,7 +93,8 @@ void run_conv_transpose(const Conv& c, void* workspace, ThreadPool& pool, Isa is
         block.rows = count;
         block.taps = used;
         block.depth = ic;
-        block.b = c.w + g * packed_size(taps * ic, oc);
+        block.b_type = c.w_type;
+        block.b = weights_at(c, g * packed_size(taps * ic, oc));
         block.b_offsets = offsets;
         block.b_stride = taps * ic * kPanel;
         block.col0 = col0;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "backends/cpu/kernels/gemm/pack.hpp"
+#include "backends/cpu/kernels/half/half.hpp"
 
 namespace carnot::cpu {
 namespace {
@@ -44,7 +45,10 @@ void run_block(const Block& p) {
   const bool whole = p.rows <= 16 || in_place;
   const int64_t part_depth = whole ? depth : ceil_div(depth, ceil_div(depth, kDepth));
   const int64_t group = whole ? taps : part_depth < depth ? 1 : std::clamp<int64_t>(kDepth / depth, 1, taps);
+  const auto element = static_cast<int64_t>(dtype_size(p.b_type));
+  const char* const b = static_cast<const char*>(p.b);
   Tile t;
+  t.b_type = p.b_type;
   t.a_stride = p.a_stride;
   t.b_stride = p.b_stride;
   t.b_step = p.b_step;
@@ -66,25 +70,26 @@ void run_block(const Block& p) {
         const int64_t panels = ceil_div(p.col1 - col, kPanel);
         const GemmKernel& kernel = pick(p.isa, p.rows, panels);
         t.cols = int(std::min<int64_t>(p.col1 - col, kernel.panels * kPanel));
-        t.b = p.b + col / kPanel * p.b_stride + d * p.b_step;
+        const char* const t_b = b + element * (col / kPanel * p.b_stride + d * p.b_step);
+        t.b = t_b;
         t.bias = e.bias ? e.bias + col : nullptr;
         const int64_t tiles = ceil_div(p.rows, kernel.rows);
         // The weights of a network come from memory at every run. While the tiles of this step go over its panels, they
         // fetch those of the next step, each tile a slice.
-        const float* next = nullptr;
+        const char* next = nullptr;
         int64_t next_panels = 0;
         if (col + t.cols < p.col1) {
-          next = t.b + kernel.panels * p.b_stride + p.b_offsets[tap];
+          next = t_b + element * (kernel.panels * p.b_stride + p.b_offsets[tap]);
           next_panels = std::min<int64_t>(kernel.panels, ceil_div(p.col1 - col - t.cols, kPanel));
         } else if (!t.last) {
           const bool same_tap = d + part_depth < p.depth;
-          next = p.b + p.col0 / kPanel * p.b_stride +
-                 (same_tap ? p.b_offsets[tap] + (d + part_depth) * p.b_step : p.b_offsets[tap + group]);
+          next = b + element * (p.col0 / kPanel * p.b_stride +
+                                (same_tap ? p.b_offsets[tap] + (d + part_depth) * p.b_step : p.b_offsets[tap + group]));
           next_panels = std::min<int64_t>(kernel.panels, ceil_div(p.col1 - p.col0, kPanel));
         }
         const int64_t slices = p.b_step == kPanel && next_panels > 0 ? tiles / next_panels : 0;  // of a panel
-        const int64_t depth_bytes = t.taps * t.depth * kPanel * int64_t{sizeof(float)};
-        t.prefetch_step = slices > 0 ? kPanel * int64_t{sizeof(float)} / slices : 0;
+        const int64_t depth_bytes = t.taps * t.depth * kPanel * element;
+        t.prefetch_step = slices > 0 ? kPanel * element / slices : 0;
         for (int64_t i = 0; i < tiles; ++i) {
           const int64_t row = p.rows * i / tiles;
           t.rows = int(p.rows * (i + 1) / tiles - row);
@@ -92,7 +97,7 @@ void run_block(const Block& p) {
           t.c = p.c + row * p.ldc + col;
           t.residual = e.residual ? e.residual + (p.row0 + row) * e.ld_residual + col : nullptr;
           if (i < slices * next_panels)
-            t.prefetch = next + i / slices * p.b_stride + i % slices * (depth_bytes / slices) / int64_t{sizeof(float)};
+            t.prefetch = next + i / slices * p.b_stride * element + i % slices * (depth_bytes / slices);
           else
             t.prefetch_step = 0;
           kernel.run(t);
@@ -102,6 +107,39 @@ void run_block(const Block& p) {
     }
   }
   if (e.post) e.post(e.post_ctx, p.c + p.col0, p.ldc, p.row0, p.rows, p.col0, p.col1 - p.col0);
+}
+
+void run_block_half(const Block& whole, const HalfOut& out, float* scratch) {
+  const HalfKernels& kernels = half_kernels(out.type, whole.isa);
+  const int64_t element = static_cast<int64_t>(dtype_size(whole.b_type));
+  const int64_t wide = std::max<int64_t>(64, kHalfScratch / std::max<int64_t>(whole.rows, 1) / 64 * 64);
+  for (int64_t col = whole.col0; col < whole.col1; col += wide) {
+    const int64_t cols = std::min(wide, whole.col1 - col);
+    Epilogue bias;
+    bias.bias = whole.epilogue->bias ? whole.epilogue->bias + col : nullptr;
+    Block block = whole;
+    block.b = static_cast<const char*>(whole.b) + element * (col / kPanel * whole.b_stride);
+    block.col0 = 0;
+    block.col1 = cols;
+    block.c = scratch;
+    block.ldc = cols;
+    block.epilogue = &bias;
+    run_block(block);
+    HalfBlock h;
+    h.sum = scratch;
+    h.ld_sum = cols;
+    h.rows = whole.rows;
+    h.cols = cols;
+    h.residual = out.residual ? out.residual + col : nullptr;
+    h.ld_residual = out.ld_residual;
+    h.residual_after = whole.epilogue->residual_after;
+    h.activation = whole.epilogue->activation;
+    h.alpha = whole.epilogue->alpha;
+    h.beta = whole.epilogue->beta;
+    h.out = out.c + col;
+    h.ld_out = out.ldc;
+    kernels.finish(h);
+  }
 }
 
 Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads) {

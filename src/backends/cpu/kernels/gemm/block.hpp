@@ -16,7 +16,8 @@ struct Block {
   int64_t rows = 0;
   int64_t taps = 1;
   int64_t depth = 0;         // floats a row at one tap
-  const float* b = nullptr;  // panel 0 of the whole matrix
+  DType b_type = DType::kF32;  // f32, f16 or bf16; offsets and strides count elements
+  const void* b = nullptr;     // panel 0 of the whole matrix
   const int64_t* b_offsets = nullptr;
   int64_t b_stride = 0;
   int64_t b_step = 16;
@@ -29,6 +30,20 @@ struct Block {
 };
 
 void run_block(const Block& block);
+
+// Where a block of sums goes that is stored in f16 or bf16; the residual has the same type.
+struct HalfOut {
+  DType type = DType::kF16;
+  uint16_t* c = nullptr;  // element (row 0 of the block, column 0 of the matrix)
+  int64_t ldc = 0;
+  const uint16_t* residual = nullptr;  // the same element of the residual, or null
+  int64_t ld_residual = 0;
+};
+// The block, whose `c` and whose epilogue's residual are not looked at, some columns at a time: their sums stay in `scratch`
+// (half_scratch_floats) until they are finished and narrowed.
+void run_block_half(const Block& block, const HalfOut& out, float* scratch);
+constexpr int64_t kHalfScratch = 32768;  // floats: an eighth of a usual second-level cache
+constexpr int64_t half_scratch_floats(int64_t rows) { return rows * 64 > kHalfScratch ? rows * 64 : kHalfScratch; }
 
 // How an output of rows x panels is cut into tasks.
 struct Partition {

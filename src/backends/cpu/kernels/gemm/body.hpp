@@ -9,7 +9,7 @@ namespace {
 constexpr int kPerPanel = 16 / kLanes;
 
 // kAhead: with prefetching; an instruction that fetches nothing new still costs up to a tenth.
-template <int kRows, int kVectors, bool kAhead>
+template <typename B, int kRows, int kVectors, bool kAhead>
 void tile(const Tile& t) {
   F32 acc[kRows][kVectors];
   const bool full = t.cols == kVectors * kLanes;
@@ -34,13 +34,13 @@ void tile(const Tile& t) {
   }
 
   const int64_t depth = t.depth, b_stride = t.b_stride, b_step = t.b_step;
-  [[maybe_unused]] const char* ahead = reinterpret_cast<const char*>(t.prefetch);
+  [[maybe_unused]] const char* ahead = static_cast<const char*>(t.prefetch);
   [[maybe_unused]] const int64_t ahead_step = t.prefetch_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const float* a[kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) a[r] = t.a[tap * t.a_stride + r] + t.a_offset;
-    const float* b = t.b + t.b_offsets[tap];
+    const B* b = static_cast<const B*>(t.b) + t.b_offsets[tap];
     for (int64_t k = 0; k < depth; ++k, b += b_step) {
       if constexpr (kAhead) {
         __builtin_prefetch(ahead, 0, 2);
@@ -103,27 +103,33 @@ void tile(const Tile& t) {
                    t.ld_residual);
 }
 
-template <int kRows, int kPanels>
+template <typename B, int kRows, int kPanels>
 void run_panels(const Tile& t) {
   if constexpr (kPanels > 1) {
-    if (t.cols <= (kPanels - 1) * 16) return run_panels<kRows, kPanels - 1>(t);
+    if (t.cols <= (kPanels - 1) * 16) return run_panels<B, kRows, kPanels - 1>(t);
   }
   // Blocks of so few rows that a tile has fewer than 4 are one tile, which leaves no other to fetch for.
   if constexpr (kRows >= 4 && kPanels < 4) {
-    if (t.prefetch_step != 0) return tile<kRows, kPanels * kPerPanel, true>(t);
+    if (t.prefetch_step != 0) return tile<B, kRows, kPanels * kPerPanel, true>(t);
   }
-  tile<kRows, kPanels * kPerPanel, false>(t);
+  tile<B, kRows, kPanels * kPerPanel, false>(t);
 }
-template <int kRows, int kPanels>
+template <typename B, int kRows, int kPanels>
 void run_rows(const Tile& t) {
   if constexpr (kRows > 1) {
-    if (t.rows < kRows) return run_rows<kRows - 1, kPanels>(t);
+    if (t.rows < kRows) return run_rows<B, kRows - 1, kPanels>(t);
   }
-  run_panels<kRows, kPanels>(t);
+  run_panels<B, kRows, kPanels>(t);
+}
+template <int kRows, int kPanels>
+void run_type(const Tile& t) {
+  if (t.b_type == DType::kF16) return run_rows<simd::Half, kRows, kPanels>(t);
+  if (t.b_type == DType::kBF16) return run_rows<simd::Brain, kRows, kPanels>(t);
+  run_rows<float, kRows, kPanels>(t);
 }
 
 }  // namespace
 
 #define CARNOT_GEMM_KERNEL_HERE(rows, panels) \
   void gemm_##rows##x##panels(const Tile& t); \
-  void gemm_##rows##x##panels(const Tile& t) { run_rows<rows, panels>(t); }
+  void gemm_##rows##x##panels(const Tile& t) { run_type<rows, panels>(t); }

@@ -12,6 +12,7 @@
 
 #include "backends/cpu/kernels/gemm/epilogue.hpp"
 #include "base/cpu_features.hpp"
+#include "base/dtype.hpp"
 
 namespace carnot::cpu {
 
@@ -19,15 +20,16 @@ struct Tile {
   const float* const* a = nullptr;     // [taps][a_stride] pointers to rows; the first `rows` of each tap are read
   int64_t a_stride = 0;                // pointers between taps
   int64_t a_offset = 0;                // floats added to every row pointer
-  const float* b = nullptr;            // the first panel
-  const int64_t* b_offsets = nullptr;  // [taps] floats from the start of each panel to this tap's first row
-  int64_t b_stride = 0;                // floats between panels
-  int64_t b_step = 16;                 // floats between rows of a panel; 16 when packed
+  DType b_type = DType::kF32;          // of b: f32, f16 or bf16; widened as it is read
+  const void* b = nullptr;             // the first panel
+  const int64_t* b_offsets = nullptr;  // [taps] elements from the start of each panel to this tap's first row
+  int64_t b_stride = 0;                // elements between panels
+  int64_t b_step = 16;                 // elements between rows of a panel; 16 when packed
   int64_t taps = 0;
   int64_t depth = 0;
   // Memory to bring into the second-level cache meanwhile, `prefetch_step` bytes further at each unit of depth; never
   // null.
-  const float* prefetch = nullptr;
+  const void* prefetch = nullptr;
   int64_t prefetch_step = 0;
   float* c = nullptr;
   int64_t ldc = 0;

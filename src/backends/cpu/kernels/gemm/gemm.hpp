@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// C = activation(A * B + bias + residual) in fp32 with a packed, constant B; and batched A * B where B is computed at
+// C = activation(A * B + bias + residual), summed in fp32, with a packed, constant B; and batched A * B where B is computed at
 // run time.
 //
 //   std::vector<float> w(packed_size(k, n));
@@ -14,6 +14,7 @@
 
 #include "backends/cpu/kernels/gemm/epilogue.hpp"
 #include "base/cpu_features.hpp"
+#include "base/dtype.hpp"
 
 namespace carnot {
 class ThreadPool;
@@ -26,11 +27,20 @@ struct Gemm {
   int64_t m = 0, n = 0, k = 0;
   const float* a = nullptr;  // row-major, m rows of k
   ptrdiff_t lda = 0;         // elements between rows
-  const float* b = nullptr;  // packed k x n, see pack.hpp
+  DType b_type = DType::kF32;  // f32, f16 or bf16
+  const void* b = nullptr;     // packed k x n, see pack.hpp
   float* c = nullptr;        // row-major, m rows of n
   ptrdiff_t ldc = 0;
   Epilogue epilogue;
+  // A, C and the residual in f16 or bf16 instead (the bias stays f32): set `half` and these in place of a, c and
+  // epilogue.residual; the strides hold for them. Needs gemm_workspace() bytes.
+  DType half = DType::kInvalid;
+  const uint16_t* half_a = nullptr;
+  uint16_t* half_c = nullptr;
+  const uint16_t* half_residual = nullptr;
+  void* workspace = nullptr;
 };
+size_t gemm_workspace(const Gemm& gemm, int threads);
 void run_gemm(const Gemm& gemm, ThreadPool& pool, Isa isa = kernel_isa());
 
 // C[i] = A[i] * B[i] for every index i of up to four batch dims, with any strides (0 broadcasts). Element (r, c) of a

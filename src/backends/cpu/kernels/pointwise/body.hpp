@@ -221,6 +221,38 @@ void cast_run(const void* from, void* to, int64_t n) {
   }
 }
 
+// The narrow floats by vectors.
+#define CARNOT_HALF_RUNS(dtype, T)                                                                              \
+  template <>                                                                                                   \
+  void load_run<DType::dtype>(const void* from, void* to, int64_t n) {                                          \
+    const auto* p = static_cast<const simd::T*>(from);                                                          \
+    auto* r = static_cast<float*>(to);                                                                          \
+    int64_t i = 0;                                                                                              \
+    for (; i + kLanes <= n; i += kLanes) simd::store(r + i, simd::load(p + i));                                 \
+    if (i < n) simd::store_mask(r + i, simd::load_mask(p + i, simd::mask_first(n - i)), simd::mask_first(n - i)); \
+  }                                                                                                             \
+  template <>                                                                                                   \
+  void store_run<DType::dtype>(const void* from, void* to, int64_t n) {                                         \
+    const auto* r = static_cast<const float*>(from);                                                            \
+    auto* p = static_cast<simd::T*>(to);                                                                        \
+    int64_t i = 0;                                                                                              \
+    for (; i + kLanes <= n; i += kLanes) simd::store(p + i, simd::load(r + i));                                 \
+    if (i < n) simd::store_mask(p + i, simd::load_mask(r + i, simd::mask_first(n - i)), simd::mask_first(n - i)); \
+  }                                                                                                             \
+  template <>                                                                                                   \
+  void cast_run<Lane::kF32, DType::dtype>(const void* from, void* to, int64_t n) {                              \
+    const auto* p = static_cast<const float*>(from);                                                            \
+    auto* r = static_cast<float*>(to);                                                                          \
+    int64_t i = 0;                                                                                              \
+    for (; i + kLanes <= n; i += kLanes) simd::store(r + i, simd::rounded<simd::T>(simd::load(p + i)));         \
+    if (i == n) return;                                                                                         \
+    const Mask m = simd::mask_first(n - i);                                                                     \
+    simd::store_mask(r + i, simd::rounded<simd::T>(simd::load_mask(p + i, m)), m);                              \
+  }
+CARNOT_HALF_RUNS(kF16, Half)
+CARNOT_HALF_RUNS(kBF16, Brain)
+#undef CARNOT_HALF_RUNS
+
 template <DType kType>
 void fill_conversions(PointwiseTable& t) {
   constexpr int k = static_cast<int>(kType);

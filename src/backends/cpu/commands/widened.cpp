@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// cpu.widened: another kernel of f32 (parameter `kernel_id`, beside its own) on tensors of f16 and bf16. Operands are widened into scratch
+// before it runs, results rounded after it; operands of other types are handed through.
+#include "backends/cpu/commands/support.hpp"
+#include "backends/cpu/kernels/half/half.hpp"
+
+namespace carnot::cpu {
+namespace {
+
+size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// The tensors as the inner kernel sees them, and the scratch that they take.
+struct Wide {
+  std::vector<TensorView> in, out;
+  size_t bytes = 0;
+
+  // Keeps the memory of earlier runs, so that a thread that has seen the shapes does not allocate.
+  void bind(std::span<const TensorView> from_in, std::span<const TensorView> from_out, char* scratch) {
+    bytes = 0;
+    auto copy = [&](std::span<const TensorView> from, std::vector<TensorView>& to) {
+      to.resize(from.size());
+      for (size_t i = 0; i < from.size(); ++i) {
+        to[i].dtype = from[i].dtype;
+        to[i].dims.assign(from[i].dims.begin(), from[i].dims.end());
+        to[i].data = from[i].data;
+        if (!is_half(from[i].dtype)) continue;
+        to[i].dtype = DType::kF32;
+        to[i].data = scratch ? scratch + bytes : nullptr;
+        bytes += aligned(static_cast<size_t>(from[i].size()) * sizeof(float));
+      }
+    };
+    copy(from_in, in);
+    copy(from_out, out);
+  }
+};
+
+class WidenedKernel final : public Kernel {
+ public:
+  explicit WidenedKernel(std::unique_ptr<Kernel> inner) : inner_(std::move(inner)) {}
+  Status check_operands(size_t inputs, size_t outputs) const override { return inner_->check_operands(inputs, outputs); }
+
+  size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const override {
+    Wide wide;
+    wide.bind(in, out, nullptr);
+    return wide.bytes + inner_->workspace(wide.in, wide.out, threads);
+  }
+
+  Status run(const KernelArgs& args) const override {
+    thread_local Wide wide;
+    char* const scratch = static_cast<char*>(args.workspace);
+    wide.bind(args.in, args.out, scratch);
+    for (size_t i = 0; i < args.in.size(); ++i)
+      if (is_half(args.in[i].dtype)) widen_tensor(args.in[i].dtype, args.in[i].data, wide.in[i].as<float>(), args.in[i].size(), *args.pool);
+    CARNOT_RETURN_IF_ERROR(inner_->run({wide.in, wide.out, scratch + wide.bytes, args.pool}));
+    for (size_t i = 0; i < args.out.size(); ++i)
+      if (is_half(args.out[i].dtype)) narrow_tensor(args.out[i].dtype, wide.out[i].as<float>(), args.out[i].data, args.out[i].size(), *args.pool);
+    return {};
+  }
+
+ private:
+  std::unique_ptr<Kernel> inner_;
+};
+
+Result<std::unique_ptr<Kernel>> make_widened(const Attrs& params) {
+  const std::string id = attr_or<std::string>(params, "kernel_id", "");
+  const KernelRow* row = id == "cpu.widened" ? nullptr : find_kernel(id);
+  if (!row) return fail(Code::kDataCorrupt, "kernel 'cpu.widened' has no kernel '{}' to run", id);
+  CARNOT_ASSIGN(std::unique_ptr<Kernel> inner, row->make(params));
+  return std::unique_ptr<Kernel>(std::make_unique<WidenedKernel>(std::move(inner)));
+}
+
+}  // namespace
+
+CARNOT_CPU_COMMANDS(widened, {"cpu.widened", make_widened})
+
+}  // namespace carnot::cpu
