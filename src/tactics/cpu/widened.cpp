@@ -68,7 +68,7 @@ class WidenedTactic final : public Tactic {
     c.params.emplace_back("kernel_id", c.kernel);
     c.note = c.kernel + " in f32" + (c.note.empty() ? "" : ", " + c.note);
     c.kernel = "cpu.widened";
-    c.in_place = false;
+    c.in_place = 0;
     // Constants are stored wide: widening them at every run would cost more than the memory.
     for (Operand& operand : c.inputs) {
       if (operand.input < 0) continue;
