@@ -72,6 +72,20 @@ Status check_order(const LoadedPlan& loaded) {
   return {};
 }
 
+// The float types that a command reads and writes: "f16", "f32>f16" where it changes them, "-" without floats.
+std::string precision_of(const engine::Plan& plan, const engine::Command& c) {
+  auto first_float = [&](const std::vector<int32_t>& list) {
+    for (int32_t b : list)
+      if (b >= 0 && is_float(plan.buffers[static_cast<size_t>(b)].dtype)) return plan.buffers[static_cast<size_t>(b)].dtype;
+    return DType::kInvalid;
+  };
+  const DType in = first_float(c.inputs), out = first_float(c.outputs);
+  if (in == DType::kInvalid && out == DType::kInvalid) return "-";
+  if (in == out || in == DType::kInvalid) return std::string(dtype_name(out));
+  if (out == DType::kInvalid) return std::string(dtype_name(in));
+  return fmt::format("{}>{}", dtype_name(in), dtype_name(out));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image image) {
@@ -145,6 +159,7 @@ std::string LoadedEngine::describe_json() const {
       json.field("kernel", c.kernel);
       json.field("where", c.where);
       json.field("note", c.note);
+      json.field("precision", precision_of(plan, c));
       auto shapes = [&](std::string_view key, const std::vector<int32_t>& list) {
         json.key(key);
         json.begin_array();

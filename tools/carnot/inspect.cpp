@@ -37,7 +37,7 @@ std::string as_text(const nlohmann::json& d) {
     out += p == 0 ? "\ncommands\n" : fmt::format("\ncommands of body {}\n", p);
     size_t index = 0;
     for (const auto& c : d["plans"][p]["commands"])
-      out += fmt::format("{:>4}  {:<24} {:<36} {}\n      {}\n", index++, c["kernel"].get<std::string>(), join(c["outputs"]), c["where"].get<std::string>(),
+      out += fmt::format("{:>4}  {:<24} {:<9} {:<36} {}\n      {}\n", index++, c["kernel"].get<std::string>(), c["precision"].get<std::string>(), join(c["outputs"]), c["where"].get<std::string>(),
                          c["note"].get<std::string>());
   }
   return out;
@@ -49,11 +49,11 @@ std::string as_html(const nlohmann::json& d, const std::string& title) {
       "td,th{{border:1px solid #ccc;padding:3px 8px;text-align:left;vertical-align:top}}.ref{{background:#fff3e0}}</style><h1>{0}</h1><p>{1}, {2:.2f} MB of weights</p>",
       escape(title), escape(d["producer"].get<std::string>()), d["constant_bytes"].get<double>() / 1e6);
   for (const auto& plan : d["plans"]) {
-    out += "<table><tr><th>#<th>kernel<th>inputs<th>outputs<th>node<th>why</tr>";
+    out += "<table><tr><th>#<th>kernel<th>precision<th>inputs<th>outputs<th>node<th>why</tr>";
     size_t index = 0;
     for (const auto& c : plan["commands"]) {
       const std::string kernel = c["kernel"];
-      out += fmt::format("<tr{}><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>", kernel.starts_with("ref:") ? " class=ref" : "", index++, escape(kernel), escape(join(c["inputs"])),
+      out += fmt::format("<tr{}><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>", kernel.starts_with("ref:") ? " class=ref" : "", index++, escape(kernel), escape(c["precision"].get<std::string>()), escape(join(c["inputs"])),
                          escape(join(c["outputs"])), escape(c["where"].get<std::string>()), escape(c["note"].get<std::string>()));
     }
     out += "</table><br>";

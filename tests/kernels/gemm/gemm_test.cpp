@@ -66,7 +66,7 @@ TEST(GemmKernels, EveryTile) {
               for (int64_t tap = 0; tap < taps; ++tap)
                 for (int64_t k = 0; k < depth; ++k)
                   sum.add(pointers[size_t(tap * kernel->rows + r)][offset + k],
-                          t.b[j / 16 * t.b_stride + b_offsets[tap] + k * 16 + j % 16]);
+                          b[size_t(offset * 16 + j / 16 * t.b_stride + b_offsets[tap] + k * 16 + j % 16)]);
               if (mode == 1) sum.add(bias[size_t(j)], 1), sum.add(residual[size_t(r * 80 + j)], 1);
               if (mode == 2) sum.add(0.5, 1);
               const double want = mode == 1 ? std::max(0., sum.value) : sum.value;
