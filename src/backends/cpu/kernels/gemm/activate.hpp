@@ -57,7 +57,7 @@ CARNOT_INLINE void with_activation(Activation activation, const Fn& fn) {
 }
 
 // x = activation(x) (+ residual) on a block of rows x cols, for what is too long for the store of a tile.
-static void activate_block(float* c, int64_t ldc, int64_t rows, int64_t cols, Activation activation, float alpha,
+[[maybe_unused]] static void activate_block(float* c, int64_t ldc, int64_t rows, int64_t cols, Activation activation, float alpha,
                            float beta, const float* residual, int64_t ld_residual) {
   with_activation(activation, [&]<Activation kActivation>() {
     const F32 a = set1(alpha), b = set1(beta);
