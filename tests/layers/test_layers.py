@@ -79,8 +79,19 @@ def test_examples_use_the_public_headers_alone():
     assert inside == []
 
 
+def test_the_server_uses_the_public_headers_alone():
+    server = ROOT / "server"
+    generated = {"kserve.pb.h", "kserve.grpc.pb.h", "model_config.pb.h"}
+    inside = []
+    for file in server.rglob("*"):
+        if file.suffix in CODE:
+            inside += [f"{file.relative_to(ROOT)}: {name}" for name in INCLUDE.findall(file.read_text())
+                       if name not in generated and not (server / name).is_file() and not (ROOT / "include" / name).is_file()]
+    assert inside == []
+
+
 def test_every_source_names_its_licence():
-    files = [p for folder in ("src", "include", "tools", "python", "examples", "tests", "bench", "scripts")
+    files = [p for folder in ("src", "include", "server", "tools", "python", "examples", "tests", "bench", "scripts")
              for p in (ROOT / folder).rglob("*") if p.suffix in CODE | {".py", ".sh"}]
     assert len(files) > 50
     assert [str(p.relative_to(ROOT)) for p in files if "SPDX-License-Identifier: Apache-2.0" not in p.read_text()[:200]] == []

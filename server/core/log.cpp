@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/log.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+
+#include "core/proto_json.hpp"
+
+namespace carnot::serve::log {
+namespace {
+
+constexpr const char* kNames[] = {"error", "warning", "info", "verbose"};
+
+std::string now_text(bool iso8601) {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count() % 1'000'000;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[64];
+  std::strftime(text, sizeof text, iso8601 ? "%Y-%m-%dT%H:%M:%S" : "%m%d %H:%M:%S", &utc);
+  return fmt::format("{}.{:06d}{}", text, micros, iso8601 ? "Z" : "");
+}
+
+}  // namespace
+
+Settings& settings() {
+  static Settings s;
+  return s;
+}
+
+bool enabled(Level level) {
+  const Settings& s = settings();
+  switch (level) {
+    case Level::kError:
+      return s.error;
+    case Level::kWarning:
+      return s.warning;
+    case Level::kInfo:
+      return s.info;
+    case Level::kVerbose:
+      return s.verbose > 0;
+  }
+  return true;
+}
+
+void write(Level level, std::string_view text, std::string_view request_id) {
+  const Settings& s = settings();
+  std::string line;
+  if (s.json) {
+    line =
+        fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":", now_text(true), kNames[static_cast<int>(level)]);
+    append_json_string(text, &line);
+    if (!request_id.empty()) {
+      line += ",\"request_id\":";
+      append_json_string(request_id, &line);
+    }
+    line += "}\n";
+  } else {
+    line = fmt::format("{} {:7} ", now_text(s.iso8601), kNames[static_cast<int>(level)]);
+    // A text that holds line ends (a client chose part of it) stays one line.
+    for (char c : text) line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    line += "\n";
+  }
+  // One write a line, so that lines of several threads do not mix. Nobody to tell when standard error is gone.
+  if (::write(2, line.data(), line.size()) < 0) return;
+}
+
+}  // namespace carnot::serve::log

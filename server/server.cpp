@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// carnot::Server: the core with its protocols.
+#include "carnot/server.hpp"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/core.hpp"
+#include "core/lane.hpp"
+#include "core/log.hpp"
+#include "core/proto_json.hpp"
+#include "http/listener.hpp"
+#include "http/routes.hpp"
+
+namespace carnot {
+
+using namespace serve;
+
+namespace {
+
+[[noreturn]] void raise(const Fault& fault) {
+  carnot_status status = CARNOT_INTERNAL;
+  switch (fault.kind) {
+    case Kind::kInvalid:
+    case Kind::kExists:
+    case Kind::kTooLarge:
+      status = CARNOT_INVALID_ARGUMENT;
+      break;
+    case Kind::kNotFound:
+      status = CARNOT_NOT_FOUND;
+      break;
+    case Kind::kUnsupported:
+    case Kind::kForbidden:
+      status = CARNOT_UNSUPPORTED;
+      break;
+    case Kind::kCancelled:
+    case Kind::kUnavailable:
+      status = CARNOT_CANCELLED;
+      break;
+    case Kind::kInternal:
+      break;
+  }
+  throw Exception(status, fault.text);
+}
+
+class EmbeddedJob : public Job {
+ public:
+  std::promise<InferAnswer> promise;
+  void done(const InferReply& reply) override {
+    try {
+      if (reply.fault) raise(*reply.fault);
+      InferAnswer answer{.model = *reply.model, .version = reply.version};
+      for (const OutputTensor& out : reply.outputs)
+        answer.outputs.push_back({*out.name, out.type->dtype, out.shape, {out.data, out.data + out.bytes}});
+      promise.set_value(std::move(answer));
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
+  }
+};
+
+}  // namespace
+
+struct Server::Impl {
+  explicit Impl(ServerOptions o) : core(std::make_unique<Core>(o)) {}
+
+  // What holds answers back to a listener goes before the listener: see ~Server.
+  std::unique_ptr<HttpListener> http, metrics;
+  std::unique_ptr<Core> core;
+  std::unique_ptr<Lane> lane = std::make_unique<Lane>();
+  std::thread poller;
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool stopping = false, stopped = false;
+
+  void open_ports() {
+    const ServerOptions& o = core->options;
+    HttpLimits limits{.threads = o.http_threads > 0
+                                     ? o.http_threads
+                                     : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4),
+                      .max_body = o.max_body,
+                      .max_connections = o.max_connections,
+                      .read_timeout = o.read_timeout,
+                      .idle_timeout = o.idle_timeout};
+    const auto handler = [core = core.get(), lane = lane.get()](HttpRequest request,
+                                                                std::shared_ptr<Responder> responder) {
+      handle_http(*core, *lane, std::move(request), std::move(responder));
+    };
+    if (o.http_port >= 0) http = std::make_unique<HttpListener>(o.address, o.http_port, limits, handler);
+    limits.threads = 1;
+    limits.max_body = 1 << 16;
+    if (o.metrics_port >= 0) metrics = std::make_unique<HttpListener>(o.address, o.metrics_port, limits, handler);
+  }
+
+  void poll_folder() {
+    std::unique_lock lock(mutex);
+    while (!wake.wait_for(lock, core->options.poll_interval, [this] { return stopping; })) {
+      lock.unlock();
+      core->repository.poll();
+      lock.lock();
+    }
+  }
+};
+
+Server::Server(ServerOptions options) {
+  if (options.control != "none" && options.control != "poll" && options.control != "explicit")
+    throw Exception(CARNOT_INVALID_ARGUMENT, "control '" + options.control + "' is none of none, poll and explicit");
+  // Tensors of some 100 KB come and go with each request. Handing such blocks back to the system each time costs a page
+  // fault for every 4 KB of the next one.
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  log::settings().info = options.log_level > 0;
+  log::settings().verbose = std::max(0, options.log_level - 1);
+  log::settings().json = options.log_json;
+  impl_ = std::make_unique<Impl>(std::move(options));
+}
+
+Server::~Server() {
+  if (!impl_) return;
+  stop(std::chrono::milliseconds(0));
+}
+
+void Server::start() {
+  try {
+    impl_->open_ports();
+  } catch (const std::system_error& e) {
+    throw Exception(CARNOT_IO, std::string("cannot listen: ") + e.what() +
+                                   "; choose other ports with --http, --grpc and --metrics");
+  }
+  const ServerOptions& o = impl_->core->options;
+  if (impl_->http) log::info("HTTP at {}:{}", o.address, impl_->http->port());
+  if (impl_->metrics) log::info("metrics at {}:{}/metrics", o.address, impl_->metrics->port());
+  impl_->core->repository.load_initial();
+  if (o.control == "poll") impl_->poller = std::thread([this] { impl_->poll_folder(); });
+}
+
+bool Server::ready() const { return impl_->core && impl_->core->ready(); }
+int Server::http_port() const { return impl_->http ? impl_->http->port() : -1; }
+int Server::grpc_port() const { return -1; }
+int Server::metrics_port() const { return impl_->metrics ? impl_->metrics->port() : -1; }
+
+std::future<InferAnswer> Server::infer(const InferCall& call) {
+  auto job = std::make_unique<EmbeddedJob>();
+  job->request.model = call.model;
+  job->request.version = call.version;
+  job->request.id = call.id;
+  job->request.priority = call.priority;
+  job->request.timeout_us = call.timeout_us;
+  for (const InferInput& input : call.inputs) {
+    const Datatype* type = datatype_of(input.tensor.dtype());
+    if (!type)
+      throw Exception(CARNOT_INVALID_ARGUMENT, "input '" + input.name + "' has an element type that no model takes");
+    job->request.inputs.push_back({.name = input.name,
+                                   .type = type,
+                                   .shape = input.tensor.dims(),
+                                   .data = static_cast<const std::byte*>(input.tensor.raw()),
+                                   .bytes = input.tensor.bytes()});
+  }
+  for (const std::string& name : call.outputs) job->request.outputs.push_back({.name = name});
+  auto future = job->promise.get_future();
+  impl_->core->infer(std::move(job), true);
+  return future;
+}
+
+void Server::load(const std::string& model) {
+  if (auto refused = impl_->core->repository.load(model, {})) raise(*refused);
+}
+void Server::unload(const std::string& model) { impl_->core->repository.unload(model); }
+
+std::string Server::statistics_json() const {
+  auto all = serve::statistics(*impl_->core, "", -1);
+  return to_json(*all);
+}
+
+bool Server::stop(std::chrono::milliseconds bound) {
+  if (std::exchange(impl_->stopped, true)) return true;
+  Core& core = *impl_->core;
+  const auto end = Clock::now() + bound;
+  core.leaving = true;
+  // Load balancers need a moment to see that this server is not ready; it serves on meanwhile.
+  if (bound.count() > 0)
+    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(core.options.drain_delay, bound));
+  core.refusing = true;
+  for (auto* listener : {impl_->http.get(), impl_->metrics.get()})
+    if (listener) listener->drain();
+  const auto busy = [&] { return core.in_flight > 0 || (impl_->http && impl_->http->connections() > 0); };
+  while (busy() && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  const bool clean = !busy();
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_all();
+  if (impl_->poller.joinable()) impl_->poller.join();
+  // First the threads that bring requests, then those that answer them, then the connections that wait for answers.
+  for (auto* listener : {impl_->http.get(), impl_->metrics.get()})
+    if (listener) listener->halt();
+  impl_->lane.reset();
+  impl_->core.reset();
+  impl_->http.reset();
+  impl_->metrics.reset();
+  return clean;
+}
+
+}  // namespace carnot
