@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cuda/kernels/own.hpp"
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "backends/cuda/libraries/driver.hpp"
+
+namespace carnot::cuda {
+namespace {
+
+// The bytes that nvcc made of device/fused.cu, taken in by the assembler.
+asm(R"(
+  .pushsection .rodata
+  .balign 64
+carnot_fused_code:
+  .incbin ")" CARNOT_FUSED_CODE R"("
+  .popsection
+)");
+extern "C" const unsigned char carnot_fused_code[] __attribute__((visibility("hidden")));
+
+// A function of device/fused.cu, for whatever context is current.
+Result<CUfunction> own_kernel(const std::string& name) {
+  CARNOT_ASSIGN(const KernelDriver* driver, kernel_driver());
+  static std::mutex mutex;
+  static CUlibrary library = nullptr;  // like the driver, it lives as long as the process
+  static std::map<std::string, CUkernel> kernels;
+  const std::lock_guard lock(mutex);
+  if (!library)
+    CARNOT_RETURN_IF_ERROR(check(driver->cuLibraryLoadData(&library, carnot_fused_code, nullptr, nullptr, 0, nullptr, nullptr, 0), "loading the kernels of fused.cu"));
+  CUkernel& kernel = kernels[name];
+  if (!kernel) CARNOT_RETURN_IF_ERROR(check(driver->cuLibraryGetKernel(&kernel, library, name.c_str()), name));
+  return reinterpret_cast<CUfunction>(kernel);
+}
+
+Status launch(CUstream stream, const std::string& name, int64_t threads, void** arguments) {
+  if (threads == 0) return {};
+  CARNOT_ASSIGN(CUfunction kernel, own_kernel(name));
+  CARNOT_ASSIGN(const KernelDriver* driver, kernel_driver());
+  const int64_t blocks = (threads + 255) / 256;
+  if (blocks > 0x7fffffff) return fail(Code::kUnsupported, "{}: {} elements are more than a launch takes", name, threads);
+  return check(driver->cuLaunchKernel(kernel, static_cast<unsigned>(blocks), 1, 1, 256, 1, 1, 0, stream, arguments, nullptr), name);
+}
+
+bool aligned(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
+
+}  // namespace
+
+Status launch_epilogue(CUstream stream, DType dtype, void* y, const void* bias, const void* residual, int64_t elements, int64_t channels,
+                       const Epilogue& epilogue) {
+  const int64_t wide = 16 / static_cast<int64_t>(dtype_size(dtype));
+  const bool packs = channels % wide == 0 && aligned(y, 16) && aligned(bias, 16) && aligned(residual, 16);
+  const int64_t width = packs ? wide : 1;
+  long long count = elements / width;
+  int channel_packs = static_cast<int>(channels / width), activation = static_cast<int>(epilogue.activation), after = epilogue.residual_after;
+  float alpha = epilogue.alpha, beta = epilogue.beta;
+  void* arguments[] = {&y, &bias, &residual, &count, &channel_packs, &activation, &alpha, &beta, &after};
+  return launch(stream, fmt::format("carnot_epilogue_{}_{}", dtype_name(dtype), width), count, arguments);
+}
+
+Status launch_stage(CUstream stream, DType dtype, const void* x, void* y, const Staging& s) {
+  long long count = s.batch * s.out[0] * s.out[1] * s.out[2] * s.out_channels;
+  int in[4], out[4], before[3];
+  for (int i = 0; i < 3; ++i) in[i] = static_cast<int>(s.in[i]), out[i] = static_cast<int>(s.out[i]), before[i] = static_cast<int>(s.before[i]);
+  in[3] = static_cast<int>(s.channels), out[3] = static_cast<int>(s.out_channels);
+  void* arguments[] = {&x, &y, &count, &in[0], &in[1], &in[2], &in[3], &out[0], &out[1], &out[2], &out[3], &before[0], &before[1], &before[2]};
+  return launch(stream, fmt::format("carnot_stage_{}", dtype_size(dtype)), count, arguments);
+}
+
+Status launch_softmax(CUstream stream, DType dtype, const float* scores, void* probabilities, const MaskedSoftmax& s) {
+  long long rows = s.batch * s.heads * s.queries, strides[4];
+  for (int i = 0; i < 4; ++i) strides[i] = s.mask_strides[i];
+  int heads = static_cast<int>(s.heads), queries = static_cast<int>(s.queries), keys = static_cast<int>(s.keys);
+  int kind = !s.mask ? 0 : s.mask_dtype == DType::kBool ? 3 : s.mask_dtype == dtype ? 1 : 2;
+  int mask_batch = static_cast<int>(s.mask_batch), causal = s.causal, shift = static_cast<int>(s.causal_shift), zero_nan = s.zero_nan;
+  float fill = s.fill;
+  const void* mask = s.mask;
+  void* arguments[] = {&scores, &probabilities, &mask, &rows, &heads, &queries, &keys, &kind, &mask_batch, &strides[0], &strides[1], &strides[2], &strides[3],
+                       &fill, &causal, &shift, &zero_nan};
+  return launch(stream, fmt::format("carnot_softmax_{}", dtype_name(dtype)), rows * 32, arguments);
+}
+
+}  // namespace carnot::cuda
