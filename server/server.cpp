@@ -11,6 +11,7 @@
 #include "core/lane.hpp"
 #include "core/log.hpp"
 #include "core/proto_json.hpp"
+#include "grpc/server.hpp"
 #include "http/listener.hpp"
 #include "http/routes.hpp"
 
@@ -68,6 +69,7 @@ struct Server::Impl {
 
   // What holds answers back to a listener goes before the listener: see ~Server.
   std::unique_ptr<HttpListener> http, metrics;
+  std::unique_ptr<GrpcServer> grpc;
   std::unique_ptr<Core> core;
   std::unique_ptr<Lane> lane = std::make_unique<Lane>();
   std::thread poller;
@@ -89,6 +91,7 @@ struct Server::Impl {
       handle_http(*core, *lane, std::move(request), std::move(responder));
     };
     if (o.http_port >= 0) http = std::make_unique<HttpListener>(o.address, o.http_port, limits, handler);
+    if (o.grpc_port >= 0) grpc = std::make_unique<GrpcServer>(*core, o.address, o.grpc_port);
     limits.threads = 1;
     limits.max_body = 1 << 16;
     if (o.metrics_port >= 0) metrics = std::make_unique<HttpListener>(o.address, o.metrics_port, limits, handler);
@@ -131,6 +134,7 @@ void Server::start() {
   }
   const ServerOptions& o = impl_->core->options;
   if (impl_->http) log::info("HTTP at {}:{}", o.address, impl_->http->port());
+  if (impl_->grpc) log::info("gRPC at {}:{}", o.address, impl_->grpc->port());
   if (impl_->metrics) log::info("metrics at {}:{}/metrics", o.address, impl_->metrics->port());
   impl_->core->repository.load_initial();
   if (o.control == "poll") impl_->poller = std::thread([this] { impl_->poll_folder(); });
@@ -138,7 +142,7 @@ void Server::start() {
 
 bool Server::ready() const { return impl_->core && impl_->core->ready(); }
 int Server::http_port() const { return impl_->http ? impl_->http->port() : -1; }
-int Server::grpc_port() const { return -1; }
+int Server::grpc_port() const { return impl_->grpc ? impl_->grpc->port() : -1; }
 int Server::metrics_port() const { return impl_->metrics ? impl_->metrics->port() : -1; }
 
 std::future<InferAnswer> Server::infer(const InferCall& call) {
@@ -185,9 +189,17 @@ bool Server::stop(std::chrono::milliseconds bound) {
   core.refusing = true;
   for (auto* listener : {impl_->http.get(), impl_->metrics.get()})
     if (listener) listener->drain();
+  if (impl_->grpc) {
+    const auto left = std::max(end - Clock::now(), Clock::duration::zero());
+    impl_->grpc->drain(std::chrono::system_clock::now() +
+                       std::chrono::duration_cast<std::chrono::system_clock::duration>(left));
+  }
   const auto busy = [&] { return core.in_flight > 0 || (impl_->http && impl_->http->connections() > 0); };
   while (busy() && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   const bool clean = !busy();
+  // What still waits is dropped, and what runs cannot be stopped: a run at a time for each instance.
+  core.executor.abandon();
+  while (core.in_flight > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   {
     std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
@@ -197,7 +209,9 @@ bool Server::stop(std::chrono::milliseconds bound) {
   // First the threads that bring requests, then those that answer them, then the connections that wait for answers.
   for (auto* listener : {impl_->http.get(), impl_->metrics.get()})
     if (listener) listener->halt();
+  if (impl_->grpc) impl_->grpc->halt();
   impl_->lane.reset();
+  impl_->grpc.reset();
   impl_->core.reset();
   impl_->http.reset();
   impl_->metrics.reset();

@@ -27,6 +27,9 @@ class Executor {
   // Calls task->pump() soon, or at `when`. A task that is gone by then is skipped.
   void post(std::weak_ptr<Task> task);
   void post_at(Clock::time_point when, std::weak_ptr<Task> task);
+  // From now on whatever waits in a queue is to be dropped instead of run.
+  void abandon() { abandoned_ = true; }
+  bool abandoned() const { return abandoned_; }
 
  private:
   void work();
@@ -36,6 +39,7 @@ class Executor {
   std::deque<std::weak_ptr<Task>> line_;
   std::multimap<Clock::time_point, std::weak_ptr<Task>> later_;
   bool stop_ = false;
+  std::atomic<bool> abandoned_{false};
   std::vector<std::thread> threads_;
 };
 

@@ -133,7 +133,7 @@ void Scheduler::sweep(Clock::time_point now, Jobs* late, Jobs* gone) {
   for (size_t level = 0; level < queues_.size(); ++level) {
     auto& queue = queues_[level];
     for (size_t i = 0; i < queue.size();) {
-      const bool cancelled = queue[i]->cancelled();
+      const bool cancelled = queue[i]->cancelled() || executor_.abandoned();
       const bool expired = level < options_.levels.size() && queue[i]->deadline <= now;
       if (!cancelled && !expired) {
         ++i;

@@ -83,8 +83,8 @@ class Server:
         self.lines, self.ports = [], {}
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
-        self.wait(lambda: len(self.ports) == 2, "the server opened no ports")
-        self.http = f"127.0.0.1:{self.ports['HTTP']}"
+        self.wait(lambda: len(self.ports) == 3, "the server opened no ports")
+        self.http, self.grpc = f"127.0.0.1:{self.ports['HTTP']}", f"127.0.0.1:{self.ports['gRPC']}"
         if ready:
             self.wait(lambda: self.get("/v2/health/ready")[0] == 200, "the server never became ready")
 
