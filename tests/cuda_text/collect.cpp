@@ -119,7 +119,9 @@ class Collector {
         values[node->outputs[i]] = (*out)[i];
         expected.push_back((*out)[i]);
       }
-      try_node(fmt::format("{} {}", where, ir::print(*node).substr(0, 60)), graph, node.get(), in, expected, 0);
+      // Kernels keep what lies between the steps of a group in f32, the reference rounds it.
+      const bool narrow = std::any_of(in.begin(), in.end(), [](const auto& t) { return t && (t->dtype == DType::kF16 || t->dtype == DType::kBF16); });
+      try_node(fmt::format("{} {}", where, ir::print(*node).substr(0, 60)), graph, node.get(), in, expected, narrow ? 4e-3 : 0);
     }
   }
 

@@ -17,6 +17,7 @@
 #define __launch_bounds__(...)
 #define __shared__ static
 #define __restrict__
+#define __align__(n) __attribute__((aligned(n)))
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -210,6 +211,26 @@ static inline unsigned short float_to_bf16(float f) {
   const auto bits = static_cast<unsigned>(__float_as_int(f));
   if (f != f) return static_cast<unsigned short>(bits >> 16 | 64);
   return static_cast<unsigned short>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// mma.m16n8k16: every thread hands its fragments to the warp, and sums up its own four elements.
+template <typename Up>
+static void shim_mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], Up up) {
+  static unsigned shared_a[32][32][4], shared_b[32][32][2];  // by warp and lane
+  const int warp = block.current->linear / 32, lane = lane_of_thread();
+  std::memcpy(shared_a[warp][lane], a, sizeof(a));
+  std::memcpy(shared_b[warp][lane], b, sizeof(b));
+  __syncwarp();
+  auto element = [&](const unsigned* words, int word, int half) { return up(static_cast<unsigned short>(words[word] >> (16 * half))); };
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8, col = lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      const float x = element(shared_a[warp][row % 8 * 4 + k % 8 / 2], row / 8 + k / 8 * 2, k % 2);
+      const float w = element(shared_b[warp][col * 4 + k % 8 / 2], k / 8, k % 2);
+      d[i] += x * w;
+    }
+  }
+  __syncwarp();
 }
 
 template <typename T>

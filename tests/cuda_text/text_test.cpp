@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 
 #include "collect.hpp"
@@ -68,7 +69,10 @@ TEST(CudaText, AgreesWithTheReference) {
       if (memory == HostTexts::Memory::kInPlace && !t.candidate.in_place) continue;
       const std::string name = fmt::format("{} memory {} {}", t.name, static_cast<int>(memory), *find_attr<std::string>(t.candidate.params, "entry"));
       snprintf(running, sizeof(running), "%s", name.c_str());
+      const auto begun = std::chrono::steady_clock::now();
       auto got = texts.run(t, memory);
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+      if (seconds > 1) printf("%.1f s: %s\n", seconds, name.c_str());
       if (!got) {
         ADD_FAILURE() << name << ": " << got.error().message;
         ++failures;

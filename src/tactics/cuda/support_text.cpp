@@ -12,7 +12,7 @@ std::string_view text_of_types() {
 struct f16 { unsigned short bits; };
 struct bf16 { unsigned short bits; };
 struct b8 { unsigned char byte; };
-#ifdef __CUDACC_RTC__
+#ifdef __CUDACC__
 static __device__ __forceinline__ float f16_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }
 static __device__ __forceinline__ unsigned short float_to_f16(float f) { unsigned short h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f)); return h; }
 static __device__ __forceinline__ unsigned short float_to_bf16(float f) { unsigned short h; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(f)); return h; }
