@@ -76,6 +76,30 @@ __device__ void stage(const T* x, T* y, long long count, int d, int h, int w, in
   y[i] = inside ? x[(((n * d + id) * h + ih) * w + iw) * c + k] : T(0);
 }
 
+// The pixels that each output pixel of a convolution reads, side by side: y[pixel][tap][channel], zeros where they lie outside. T holds
+// one or four channels, of which a pixel has `channels`.
+struct Columns {
+  int in[3], out[3], kernel[3], stride[3], dilation[3], before[3], channels;
+};
+template <typename T>
+__device__ void columns(const T* x, T* y, long long count, const Columns& a) {
+  const long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  const int c = static_cast<int>(i % a.channels);
+  long long rest = i / a.channels;
+  int tap[3], at[3];
+  for (int d = 2; d >= 0; --d) tap[d] = static_cast<int>(rest % a.kernel[d]), rest /= a.kernel[d];
+  for (int d = 2; d >= 0; --d) at[d] = static_cast<int>(rest % a.out[d]), rest /= a.out[d];
+  long long from = rest;
+  bool inside = true;
+  for (int d = 0; d < 3; ++d) {
+    const int p = at[d] * a.stride[d] + tap[d] * a.dilation[d] - a.before[d];
+    inside = inside && p >= 0 && p < a.in[d];
+    from = from * a.in[d] + p;
+  }
+  y[i] = inside ? x[from * a.channels + c] : T{};
+}
+
 __device__ float warp_max(float v) {
   for (int step = 16; step; step /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, step));
   return v;
@@ -142,6 +166,9 @@ EPILOGUE(bf16, __nv_bfloat16, 8)
   }
 STAGE(2, unsigned short)
 STAGE(4, unsigned)
+
+extern "C" __global__ void carnot_columns_4(const float* x, float* y, long long count, Columns a) { columns(x, y, count, a); }
+extern "C" __global__ void carnot_columns_16(const float4* x, float4* y, long long count, Columns a) { columns(x, y, count, a); }
 
 #define SOFTMAX(suffix, T)                                                                                                                      \
   extern "C" __global__ void carnot_softmax_##suffix(const float* scores, T* out, const void* mask, long long rows, int heads, int queries, int keys, \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention as one graph of cuDNN, which computes it without ever storing the scores.
+// Attention as one operation of cuDNN, without mask, which computes it without ever storing the scores.
 #pragma once
 #include <cuda.h>
 
@@ -22,10 +22,6 @@ struct Attention {
   DType type = DType::kF16;  // f16, bf16
   HeadLayout q, k, v, y;
   double scale = 1;
-  DType mask = DType::kInvalid;          // f16, bf16, f32: added to the scores; kInvalid: none
-  int64_t mask_steps[4] = {0, 0, 0, 0};  // batch, head, query, key; 0 where it repeats
-  bool causal = false;
-  int64_t causal_shift = 0;  // query i sees keys up to i + causal_shift
   bool operator==(const Attention&) const = default;
 };
 
@@ -36,8 +32,8 @@ class AttentionGraph {
   static Result<std::shared_ptr<AttentionGraph>> get(Attention attention);
   virtual ~AttentionGraph() = default;
   virtual size_t workspace() const = 0;
-  // Addresses of the operands' first heads; of the same alignment as 16 bytes.
-  virtual Status run(CUstream stream, const void* q, const void* k, const void* v, const void* mask, void* y, void* workspace) const = 0;
+  // Addresses of the operands' first heads, aligned to 16 bytes.
+  virtual Status run(CUstream stream, const void* q, const void* k, const void* v, void* y, void* workspace) const = 0;
 };
 
 }  // namespace carnot::cuda

@@ -160,7 +160,7 @@ class CudnnPlan final : public ConvolutionPlan {
     return {};
   }
 
-  size_t workspace() const override { return staged_bytes_ + workspace_; }
+  size_t workspace() const override { return std::max(staged_bytes_ + workspace_, product_bytes_); }
 
   Status run(CUstream stream, const ConvolutionOperands& o, void* workspace) override {
     int chosen = chosen_.load(std::memory_order_acquire);
@@ -205,16 +205,26 @@ class CudnnPlan final : public ConvolutionPlan {
     staged_bytes_ = (static_cast<size_t>(elements) * dtype_size(c_.type) + 255) / 256 * 256;
   }
 
-  // One tap without steps is a product of pixels and weights, which cuBLASLt has more algorithms for.
+  // One tap without steps is a product of pixels and weights, which cuBLASLt has more algorithms for. So is any convolution once what each
+  // output pixel reads lies side by side: in f32, where cuDNN's exact engines read NHWC slowly, the copy pays.
   void add_product() {
-    if (c_.groups != 1 || c_.transposed || staged_bytes_) return;
-    int64_t pixels = c_.batch;
+    if (c_.groups != 1 || c_.transposed || c_.weight_channels != c_.in_channels) return;
+    columns_ = {.pixels = c_.batch, .channels = c_.in_channels};
+    bool plain = true;
+    int64_t taps = 1;
     for (int i = 0; i < 3; ++i) {
-      if (c_.kernel[i] != 1 || c_.stride[i] != 1 || c_.before[i] || c_.after[i]) return;
-      pixels *= c_.out[i];
+      plain = plain && c_.kernel[i] == 1 && c_.stride[i] == 1 && !c_.before[i] && !c_.after[i];
+      columns_.in[i] = c_.in[i], columns_.out[i] = c_.out[i], columns_.kernel[i] = c_.kernel[i];
+      columns_.stride[i] = c_.stride[i], columns_.dilation[i] = c_.dilation[i], columns_.before[i] = c_.before[i];
+      columns_.pixels *= c_.out[i];
+      taps *= c_.kernel[i];
     }
-    Product p{.type = c_.type, .out_type = c_.type, .tf32 = c_.tf32, .m = pixels, .n = c_.out_channels, .k = c_.in_channels, .trans_w = true, .alignment = c_.alignment};
-    p.lda = p.ldw = c_.in_channels;
+    const int64_t pixels = columns_.pixels, depth = taps * c_.in_channels;
+    constexpr int64_t kMostColumns = int64_t{64} << 20;  // elements
+    if (!plain && (c_.type != DType::kF32 || pixels > kMostColumns / depth)) return;
+    columns_bytes_ = plain ? 0 : (static_cast<size_t>(pixels * depth) * 4 + 255) / 256 * 256;
+    Product p{.type = c_.type, .out_type = c_.type, .tf32 = c_.tf32, .m = pixels, .n = c_.out_channels, .k = depth, .trans_w = true, .alignment = c_.alignment};
+    p.lda = p.ldw = depth;
     p.ldd = p.ldr = c_.out_channels;
     p.bias = c_.bias;
     p.residual = c_.residual && !c_.residual_after;
@@ -222,13 +232,19 @@ class CudnnPlan final : public ConvolutionPlan {
     if (c_.activation == Activation::kGeluTanh) p.epilogue = ProductEpilogue::kGeluTanh;
     auto plan = ProductPlan::get(p);
     if (!plan) return;
-    workspace_ = std::max(workspace_, (*plan)->workspace());
+    product_bytes_ = columns_bytes_ + (*plan)->workspace();
     candidates_.push_back({0, 0, std::move(*plan)});
   }
 
   Status enqueue_product(ProductPlan& plan, CUstream stream, const ConvolutionOperands& o, void* workspace) const {
     const void* before = c_.residual_after ? nullptr : o.residual;
-    CARNOT_RETURN_IF_ERROR(plan.run(stream, {o.x, o.w, o.bias, before, o.y}, workspace));
+    const void* x = o.x;
+    if (columns_bytes_) {
+      CARNOT_RETURN_IF_ERROR(launch_columns(stream, o.x, workspace, columns_));
+      x = workspace;
+      workspace = static_cast<std::byte*>(workspace) + columns_bytes_;
+    }
+    CARNOT_RETURN_IF_ERROR(plan.run(stream, {x, o.w, o.bias, before, o.y}, workspace));
     const bool activated = c_.activation == Activation::kNone || c_.activation == Activation::kRelu || c_.activation == Activation::kGeluTanh;
     if (activated && !(o.residual && c_.residual_after)) return {};
     return launch_epilogue(stream, c_.type, o.y, nullptr, c_.residual_after ? o.residual : nullptr, elements(), c_.out_channels,
@@ -275,7 +291,8 @@ class CudnnPlan final : public ConvolutionPlan {
   const Cudnn& library_;
   const Convolution c_;
   Staging staging_;
-  size_t staged_bytes_ = 0, workspace_ = 0;
+  Columns columns_;
+  size_t staged_bytes_ = 0, workspace_ = 0, columns_bytes_ = 0, product_bytes_ = 0;
   std::vector<Variant> variants_;
   struct Candidate {
     size_t variant, plan;

@@ -20,7 +20,7 @@ int Graph::add_tensor(Descriptor&& d, int uid) {
 
 int Graph::tensor(DType type, std::span<const int64_t> dims, std::span<const int64_t> strides, int alignment) {
   Descriptor d(library_, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  auto t = type == DType::kBool ? Result<cudnnDataType_t>(CUDNN_DATA_BOOLEAN) : cudnn_type(type);
+  auto t = cudnn_type(type);
   if (!t) keep(t.error());
   else d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, *t);
   d.set(CUDNN_ATTR_TENSOR_DIMENSIONS, dims).set(CUDNN_ATTR_TENSOR_STRIDES, strides).set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, int64_t{alignment});
@@ -46,13 +46,7 @@ Descriptor by_value(const Cudnn& library, cudnnDataType_t type, size_t rank) {
 
 int Graph::scalar(float value, size_t rank) {
   const int uid = add_tensor(by_value(library_, CUDNN_DATA_FLOAT, rank), static_cast<int>(tensors_.size()) + 1);
-  scalars_.floats.emplace_back(uid, value);
-  return uid;
-}
-
-int Graph::integer(int32_t value, size_t rank) {
-  const int uid = add_tensor(by_value(library_, CUDNN_DATA_INT32, rank), static_cast<int>(tensors_.size()) + 1);
-  scalars_.integers.emplace_back(uid, value);
+  scalars_.emplace_back(uid, value);
   return uid;
 }
 
@@ -86,40 +80,24 @@ void Graph::convolution(const Convolution& c, bool transposed, int x, int w, int
   operators_.push_back(std::move(conv));
 }
 
-void Graph::matmul(int a, int b, int c) {
-  Descriptor product(library_, CUDNN_BACKEND_MATMUL_DESCRIPTOR);
-  product.set(CUDNN_ATTR_MATMUL_COMP_TYPE, CUDNN_DATA_FLOAT);
-  keep(product.finish("a product of cuDNN"));
-  Descriptor op(library_, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR);
-  op.set(CUDNN_ATTR_OPERATION_MATMUL_ADESC, at(a)).set(CUDNN_ATTR_OPERATION_MATMUL_BDESC, at(b)).set(CUDNN_ATTR_OPERATION_MATMUL_CDESC, at(c));
-  op.set(CUDNN_ATTR_OPERATION_MATMUL_DESC, product);
-  add_operation(std::move(op), "a product of cuDNN");
-  operators_.push_back(std::move(product));
-}
-
-void Graph::reduction(cudnnReduceTensorOp_t kind, int x, int y) {
-  Descriptor reduce(library_, CUDNN_BACKEND_REDUCTION_DESCRIPTOR);
-  reduce.set(CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_DATA_FLOAT).set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &kind);
-  keep(reduce.finish("a reduction of cuDNN"));
-  Descriptor op(library_, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
-  op.set(CUDNN_ATTR_OPERATION_REDUCTION_XDESC, at(x)).set(CUDNN_ATTR_OPERATION_REDUCTION_YDESC, at(y)).set(CUDNN_ATTR_OPERATION_REDUCTION_DESC, reduce);
-  add_operation(std::move(op), "a reduction of cuDNN");
-  operators_.push_back(std::move(reduce));
+void Graph::attention(int q, int k, int v, int scale, int y) {
+  Descriptor op(library_, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR);
+  op.set(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, at(q)).set(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, at(k)).set(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, at(v));
+  op.set(CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, at(y)).set(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, at(scale));
+  add_operation(std::move(op), "attention of cuDNN");
 }
 
 void Graph::pointwise(cudnnPointwiseMode_t kind, int x, int b, int y, const PointwiseOptions& options) {
   Descriptor pw(library_, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
-  pw.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &kind).set(CUDNN_ATTR_POINTWISE_MATH_PREC, options.math);
+  pw.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &kind).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
   if (options.lower) pw.set_double(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, *options.lower);
   if (options.upper) pw.set_double(CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, *options.upper);
   if (options.slope) pw.set_double(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, *options.slope);
   if (options.swish_beta) pw.set_double(CUDNN_ATTR_POINTWISE_SWISH_BETA, *options.swish_beta);
-  if (options.axis) pw.set(CUDNN_ATTR_POINTWISE_AXIS, *options.axis);
   keep(pw.finish("an element-wise operation of cuDNN"));
   Descriptor op(library_, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
   op.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pw).set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, at(x));
   if (b > 0) op.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, at(b));
-  if (options.select) op.set(CUDNN_ATTR_OPERATION_POINTWISE_TDESC, at(*options.select));
   op.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, at(y));
   add_operation(std::move(op), "an element-wise operation of cuDNN");
   operators_.push_back(std::move(pw));
@@ -198,8 +176,7 @@ Status run_plan(const Cudnn& library, CUstream stream, const GraphPlan& plan, st
   std::vector<int64_t> numbers;
   std::vector<void*> pointers;
   for (const auto& [number, pointer] : addresses) numbers.push_back(number), pointers.push_back(pointer);
-  for (const auto& [number, value] : scalars.floats) numbers.push_back(number), pointers.push_back(const_cast<float*>(&value));
-  for (const auto& [number, value] : scalars.integers) numbers.push_back(number), pointers.push_back(const_cast<int32_t*>(&value));
+  for (const auto& [number, value] : scalars) numbers.push_back(number), pointers.push_back(const_cast<float*>(&value));
   Descriptor pack(library, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, numbers);
   pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, static_cast<int64_t>(pointers.size()), pointers.data());

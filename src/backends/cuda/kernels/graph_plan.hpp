@@ -3,7 +3,7 @@
 //
 //   Graph g(*library);
 //   const int x = g.tensor(type, dims, strides), y = g.tensor(...);
-//   const int sum = g.virtual_like(y);
+//   const int sum = g.virtual_tensor(...);
 //   g.convolution(...);  g.pointwise(CUDNN_POINTWISE_RELU_FWD, sum, -1, y);
 //   CARNOT_ASSIGN(auto plans, g.plans(wish));
 #pragma once
@@ -31,12 +31,6 @@ struct PlanWish {
   int64_t choice = -1;                // only this one of them, if there are so many
 };
 
-// A scalar that travels with the launch.
-struct GraphScalar {
-  int uid;
-  float value;
-};
-
 class Graph {
  public:
   explicit Graph(const Cudnn& library) : library_(library) {}
@@ -45,20 +39,16 @@ class Graph {
   int tensor(DType type, std::span<const int64_t> dims, std::span<const int64_t> strides, int alignment = 16);
   int virtual_tensor(cudnnDataType_t type, std::span<const int64_t> dims, std::span<const int64_t> strides);
   int scalar(float value, size_t rank);
-  int integer(int32_t value, size_t rank);
 
   struct Convolution {
     std::span<const int64_t> before, after, strides, dilations;
   };
   // y = x * w, or transposed: the gradient, dx = y from dy = x.
   void convolution(const Convolution& c, bool transposed, int x, int w, int y);
-  void matmul(int a, int b, int c);
-  void reduction(cudnnReduceTensorOp_t op, int x, int y);
+  // y = softmax(scale * q @ k^T) @ v as one operation, all [batch, heads, positions, size].
+  void attention(int q, int k, int v, int scale, int y);
   struct PointwiseOptions {
     std::optional<double> lower, upper, slope, swish_beta;
-    std::optional<int64_t> axis;
-    std::optional<int> select;  // the mask of BINARY_SELECT
-    cudnnDataType_t math = CUDNN_DATA_FLOAT;
   };
   // y = op(x), or op(x, b) for b > 0.
   void pointwise(cudnnPointwiseMode_t op, int x, int b, int y, const PointwiseOptions& options);
@@ -66,11 +56,8 @@ class Graph {
 
   // In the order of the heuristics. kUnsupported if there is none.
   Result<std::vector<GraphPlan>> plans(const PlanWish& wish);
-  // What run() needs besides the tensors' addresses.
-  struct Scalars {
-    std::vector<std::pair<int64_t, float>> floats;
-    std::vector<std::pair<int64_t, int32_t>> integers;
-  };
+  // By number; run_plan() wants them besides the tensors' addresses.
+  using Scalars = std::vector<std::pair<int64_t, float>>;
   const Scalars& scalars() const { return scalars_; }
 
  private:

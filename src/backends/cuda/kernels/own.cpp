@@ -68,6 +68,23 @@ Status launch_stage(CUstream stream, DType dtype, const void* x, void* y, const 
   return launch(stream, fmt::format("carnot_stage_{}", dtype_size(dtype)), count, arguments);
 }
 
+Status launch_columns(CUstream stream, const void* x, void* y, const Columns& c) {
+  const int width = c.channels % 4 == 0 && aligned(x, 16) && aligned(y, 16) ? 4 : 1;
+  // device/fused.cu's Columns.
+  struct {
+    int in[3], out[3], kernel[3], stride[3], dilation[3], before[3], channels;
+  } a;
+  long long count = c.pixels * c.channels / width;
+  for (int i = 0; i < 3; ++i) {
+    a.in[i] = static_cast<int>(c.in[i]), a.out[i] = static_cast<int>(c.out[i]), a.kernel[i] = static_cast<int>(c.kernel[i]);
+    a.stride[i] = static_cast<int>(c.stride[i]), a.dilation[i] = static_cast<int>(c.dilation[i]), a.before[i] = static_cast<int>(c.before[i]);
+    count *= c.kernel[i];
+  }
+  a.channels = static_cast<int>(c.channels / width);
+  void* arguments[] = {&x, &y, &count, &a};
+  return launch(stream, fmt::format("carnot_columns_{}", width * 4), count, arguments);
+}
+
 Status launch_softmax(CUstream stream, DType dtype, const float* scores, void* probabilities, const MaskedSoftmax& s) {
   long long rows = s.batch * s.heads * s.queries, strides[4];
   for (int i = 0; i < 4; ++i) strides[i] = s.mask_strides[i];

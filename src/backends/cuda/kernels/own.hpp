@@ -20,6 +20,13 @@ struct Staging {
 };
 Status launch_stage(CUstream stream, DType dtype, const void* x, void* y, const Staging& staging);
 
+// What a convolution reads for each of its `pixels` output pixels, of f32: y[pixels][taps][channels], x channels-last.
+struct Columns {
+  int64_t pixels = 0, channels = 1;
+  int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1}, stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, before[3] = {0, 0, 0};
+};
+Status launch_columns(CUstream stream, const void* x, void* y, const Columns& columns);
+
 // probabilities = softmax(scores + mask) over the keys, of [batch][heads][queries][keys]. Scores are f32.
 struct MaskedSoftmax {
   int64_t batch = 1, heads = 1, queries = 1, keys = 1;

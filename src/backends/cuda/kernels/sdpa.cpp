@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuda.sdpa: y = softmax(scale * q @ k^T + mask) @ v per batch and head, with heads lying anywhere: the operator sdpa, and its parameters.
-// f16 and bf16 run on cuDNN's fused attention where it takes the case; everything else as product, softmax, product.
+// f16 and bf16 without a mask run on cuDNN's fused attention where it takes the case; everything else as product, softmax, product.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -60,7 +60,7 @@ class SdpaKernel final : public Kernel {
     const void *q = data(0, p->q_offset), *k = data(1, p->k_offset), *v = data(2, p->v_offset);
     const void* mask = has_mask(args.in) ? args.in[3].data : nullptr;
     void* y = args.out[0].data;
-    if (p->fused) return p->fused->run(stream, q, k, v, mask, y, args.workspace);
+    if (p->fused) return p->fused->run(stream, q, k, v, y, args.workspace);
     auto* scores = static_cast<std::byte*>(args.workspace);
     std::byte* probabilities = p->probabilities_bytes ? scores + p->scores_bytes : scores;
     std::byte* free = scores + p->scores_bytes + p->probabilities_bytes;
@@ -115,18 +115,13 @@ class SdpaKernel final : public Kernel {
     constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
     if (a.q.length > kMost || a.k.length > kMost || a.k.length == 0) return fail(Code::kUnsupported, "attention over {} keys", a.k.length);
     a.scale = params_.scale;
-    a.causal = params_.causal != "none";
-    a.causal_shift = params_.causal == "bottom" ? a.k.length - a.q.length : 0;
     auto prepared = std::make_shared<Prepared>();
     prepared->q_offset = a.q.offset, prepared->k_offset = a.k.offset, prepared->v_offset = a.v.offset;
     CARNOT_RETURN_IF_ERROR(bind_mask(in, a, prepared->softmax));
     const MaskedSoftmax& s = prepared->softmax;
     for (const int64_t offset : {a.q.offset, a.k.offset, a.v.offset})
       while (alignment > 1 && offset * static_cast<int64_t>(dtype_size(type)) % alignment) alignment /= 2;
-    if ((type == DType::kF16 || type == DType::kBF16) && !params_.zero_nan && s.mask_dtype != DType::kBool && (s.mask_batch == 1 || s.mask_batch == a.q.batch) &&
-        a.k.batch == a.q.batch && alignment == 16) {
-      a.mask = s.mask_dtype;
-      std::copy(std::begin(s.mask_strides), std::end(s.mask_strides), a.mask_steps);
+    if ((type == DType::kF16 || type == DType::kBF16) && !has_mask(in) && !s.causal && a.k.batch == a.q.batch && alignment == 16) {
       auto fused = AttentionGraph::get(a);
       if (fused) {
         prepared->fused = std::move(*fused);
@@ -142,7 +137,7 @@ class SdpaKernel final : public Kernel {
   // The mask's axes against [batch, heads, queries, keys].
   Status bind_mask(std::span<const TensorView> in, const Attention& a, MaskedSoftmax& s) const {
     s.batch = a.q.batch, s.heads = a.q.heads, s.queries = a.q.length, s.keys = a.k.length;
-    s.causal = a.causal, s.causal_shift = a.causal_shift, s.zero_nan = params_.zero_nan;
+    s.causal = params_.causal != "none", s.causal_shift = params_.causal == "bottom" ? a.k.length - a.q.length : 0, s.zero_nan = params_.zero_nan;
     s.fill = params_.fill ? static_cast<float>(*params_.fill) : -std::numeric_limits<float>::infinity();
     if (!has_mask(in)) return {};
     const TensorView& mask = in[3];
