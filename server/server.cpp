@@ -77,6 +77,11 @@ struct Server::Impl {
   std::condition_variable wake;
   bool stopping = false, stopped = false;
 
+  Core& live() {
+    if (!core) throw Exception(CARNOT_CANCELLED, "the server has been stopped");
+    return *core;
+  }
+
   void open_ports() {
     const ServerOptions& o = core->options;
     HttpLimits limits{.threads = o.http_threads > 0
@@ -164,17 +169,17 @@ std::future<InferAnswer> Server::infer(const InferCall& call) {
   }
   for (const std::string& name : call.outputs) job->request.outputs.push_back({.name = name});
   auto future = job->promise.get_future();
-  impl_->core->infer(std::move(job), true);
+  impl_->live().infer(std::move(job), true);
   return future;
 }
 
 void Server::load(const std::string& model) {
-  if (auto refused = impl_->core->repository.load(model, {})) raise(*refused);
+  if (auto refused = impl_->live().repository.load(model, {})) raise(*refused);
 }
-void Server::unload(const std::string& model) { impl_->core->repository.unload(model); }
+void Server::unload(const std::string& model) { impl_->live().repository.unload(model); }
 
 std::string Server::statistics_json() const {
-  auto all = serve::statistics(*impl_->core, "", -1);
+  auto all = serve::statistics(impl_->live(), "", -1);
   return to_json(*all);
 }
 
