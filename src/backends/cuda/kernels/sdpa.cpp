@@ -121,7 +121,7 @@ class SdpaKernel final : public Kernel {
     const MaskedSoftmax& s = prepared->softmax;
     for (const int64_t offset : {a.q.offset, a.k.offset, a.v.offset})
       while (alignment > 1 && offset * static_cast<int64_t>(dtype_size(type)) % alignment) alignment /= 2;
-    if ((type == DType::kF16 || type == DType::kBF16) && !has_mask(in) && !s.causal && a.k.batch == a.q.batch && alignment == 16) {
+    if ((type == DType::kF16 || type == DType::kBF16) && !params_.zero_nan && !has_mask(in) && !s.causal && a.k.batch == a.q.batch && alignment == 16) {
       auto fused = AttentionGraph::get(a);
       if (fused) {
         prepared->fused = std::move(*fused);
