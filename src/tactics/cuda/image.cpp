@@ -109,12 +109,18 @@ class ResizeTactic final : public Tactic {
     const bool nearest = op.mode == "nearest", cubic = op.mode == "cubic";
     const int taps = nearest ? 1 : cubic ? 4 : 2;
     const std::string type = t == DType::kF64 ? "double" : "float", store = storage_type(t);
-    k.body = fmt::format("  const I e = (I)blockIdx.x * 128 + (I)threadIdx.x;\n  if (e >= {}) return;\n", k.value(size_of(y))) + unravel(k, "e", y, "p");
+    // Elements along a last axis that stays as it is share places and weights.
+    const bool kept = !named.back() || (x.back() == y.back() && (scales.back() == 0 || scales.back() == 1));
+    int64_t lanes = !kept ? 1 : x.back().is_constant() ? 16 / static_cast<int64_t>(dtype_size(t)) : 1;
+    while (lanes > 1 && x.back().value() % lanes != 0) lanes /= 2;
+    Shape space = y;
+    if (lanes > 1) space.back() = Dim(x.back().value() / lanes);
+    k.body = fmt::format("  const I e = (I)blockIdx.x * 128 + (I)threadIdx.x;\n  if (e >= {}) return;\n", k.value(size_of(space))) + unravel(k, "e", space, "p");
     std::string base = "0", loops, close, at, weight;
     for (size_t a = 0; a < x.size(); ++a) {
       const std::string stride = k.value(strides[a]), in = k.value(x[a]), out = k.value(y[a]);
       if (!named[a] || (x[a] == y[a] && (scales[a] == 0 || scales[a] == 1))) {
-        base += fmt::format(" + p{} * {}", a, stride);
+        base += fmt::format(" + p{} * {}", a, a + 1 == x.size() ? fmt::format("{}", lanes) : stride);
         continue;
       }
       const std::string scale = scales[a] == 0 ? fmt::format("((double){} / (double){})", out, in) : literal(scales[a], "double");
@@ -144,11 +150,13 @@ class ResizeTactic final : public Tactic {
         const std::string u = fmt::format("[u{}]", a);
         if (const size_t found = plain.find(u); found != std::string::npos) plain.replace(found, u.size(), "[0]");
       }
-      k.body += fmt::format("  y[e] = x[base{}];\n", plain);
+      k.body += fmt::format("  const auto* from = x + base{};\n  if (aligned<{}>(x) && aligned<{}>(y)) store<{}>(y + e * {}, load<{}>(from));\n  else for (int j = 0; j < {}; ++j) y[e * {} + j] = from[j];\n", plain, lanes, lanes, lanes, lanes, lanes, lanes, lanes);
     } else {
-      k.body += fmt::format("  {} sum = 0;\n{}    sum += {} * ({})up(x[base{}]);\n{}  y[e] = down<{}>(sum);\n", type, loops, weight.empty() ? "1" : weight, type, at, close, store);
+      k.body += fmt::format("  const bool wide = aligned<{}>(x) && aligned<{}>(y);\n  {} sums[{}];\n#pragma unroll\n  for (int j = 0; j < {}; ++j) sums[j] = 0;\n{}    const auto* from = x + base{};\n    const {} weight = {};\n    Pack<{}, {}> v;\n    if (wide) v = load<{}>(from);\n"
+                            "    else for (int j = 0; j < {}; ++j) v.v[j] = from[j];\n#pragma unroll\n    for (int j = 0; j < {}; ++j) sums[j] += weight * ({})up(v.v[j]);\n{}", lanes, lanes, type, lanes, lanes, loops, at, type, weight.empty() ? "1" : weight, store, lanes, lanes, lanes, lanes, type, close);
+      k.body += fmt::format("  Pack<{}, {}> result;\n#pragma unroll\n  for (int j = 0; j < {}; ++j) result.v[j] = down<{}>(sums[j]);\n  if (wide) store<{}>(y + e * {}, result);\n  else for (int j = 0; j < {}; ++j) y[e * {} + j] = result.v[j];\n", store, lanes, lanes, store, lanes, lanes, lanes, lanes);
     }
-    return k.finish("resize", {.x = Dim::ceildiv(size_of(y), 128), .threads = 128});
+    return k.finish("resize", {.x = Dim::ceildiv(size_of(space), 128), .threads = 128});
   }
 
  private:

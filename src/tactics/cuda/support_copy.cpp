@@ -64,7 +64,7 @@ std::string plus(Kernel& k, const Dim& base) { return base.is(0) ? "" : " + " + 
 std::string plain_text(Kernel& k, const Laid& l) {
   const Part& p = l.part;
   const std::string n = k.value(size_of(p.sizes));
-  std::string text = "  const I first = (I)blockIdx.x * 256 + (I)threadIdx.x, step = (I)gridDim.x * 256;\n";
+  std::string text = "  const I first = block * 256 + (I)threadIdx.x, step = blocks * 256;\n";
   auto loop = [&](int64_t lanes) {
     const std::string to = fmt::format("{}{}", dot(k, "c", p.to_strides), plus(k, p.to_base)), from = fmt::format("{}{}", dot(k, "c", p.from_strides), plus(k, p.from_base));
     std::string body = lanes == 1 ? fmt::format("  for (I e = first; e < {}; e += step) {{\n", n)
@@ -93,7 +93,7 @@ std::string tile_text(Kernel& k, const Laid& l, std::string_view type) {
   outer_to.insert(outer_to.end(), {Dim(0), Dim(0)});
   outer_from.insert(outer_from.end(), {Dim(0), Dim(0)});
   const std::string rows = k.value(p.sizes[a]), cols = k.value(p.sizes[last]);
-  std::string text = fmt::format("  __shared__ {} tile[32][33];\n  const I block = (I)blockIdx.x;\n", type) + unravel(k, "block", outer, "o");
+  std::string text = fmt::format("  __shared__ {} tile[32][33];\n", type) + unravel(k, "block", outer, "o");
   text += fmt::format("  const I a0 = o{} * 32, b0 = o{} * 32, u = (I)threadIdx.x % 32, v = (I)threadIdx.x / 32;\n", outer.size() - 2, outer.size() - 1);
   text += fmt::format("  const I from = {}{}, to = {}{};\n", dot(k, "o", outer_from), plus(k, p.from_base), dot(k, "o", outer_to), plus(k, p.to_base));
   text += fmt::format("  #pragma unroll\n  for (int i = 0; i < 32; i += 8)\n    if (a0 + u < {} && b0 + v + i < {}) tile[v + i][u] = {}[from + a0 + u + (b0 + v + i) * {}];\n  __syncthreads();\n",
@@ -109,18 +109,20 @@ Result<Candidate> copy_parts(Kernel& kernel, std::vector<Part> parts, size_t ele
   const char* types[] = {"unsigned char", "unsigned short", "unsigned", "unsigned long long"};
   const std::string_view type = types[element_bytes == 1 ? 0 : element_bytes == 2 ? 1 : element_bytes == 4 ? 2 : 3];
   Dim blocks = 0;
+  // Blocks of different parts stand side by side, so that what lies side by side in memory is written at about the same time.
+  kernel.body = fmt::format("  const I block = quotient<I>((I)blockIdx.x, {}), blocks = (I)gridDim.x / {}, part = (I)blockIdx.x - block * {};\n", parts.size(), parts.size(), parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
     const Laid l = lay_out(kernel, std::move(parts[i]), element_bytes);
     kernel.largest(size_of(l.part.sizes));
     const std::string text = l.tile_axis >= 0 ? tile_text(kernel, l, type) : plain_text(kernel, l);
     // Parts of other sizes than the largest have blocks too many.
-    std::string guard = parts.size() > 1 ? fmt::format("blockIdx.y == {}", i) : "true";
-    if (parts.size() > 1 && l.tile_axis >= 0) guard += fmt::format(" && (I)blockIdx.x < {}", kernel.value(l.blocks));
+    std::string guard = parts.size() > 1 ? fmt::format("part == {}", i) : "true";
+    if (parts.size() > 1 && l.tile_axis >= 0) guard += fmt::format(" && block < {}", kernel.value(l.blocks));
     kernel.body += parts.size() > 1 ? fmt::format("  if ({}) {{\n{}  }}\n", guard, text) : text;
     blocks = i == 0 ? l.blocks : Dim::max(blocks, l.blocks);
   }
   if (kernel.fails()) return fail(Code::kInternal, "a dim that no operand tells");
-  return kernel.finish(family, {.x = blocks, .y = static_cast<int64_t>(parts.size())});
+  return kernel.finish(family, {.x = blocks * Dim(static_cast<int64_t>(parts.size()))});
 }
 
 }  // namespace carnot::tactics::cuda

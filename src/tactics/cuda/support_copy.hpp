@@ -15,7 +15,7 @@ struct Part {
   Dim from_base = 0, to_base = 0;
 };
 
-// A kernel of nothing but these parts (one grid row each), all of elements of one size.
+// A kernel of nothing but these parts (blocks of their own), all of elements of one size.
 Result<Candidate> copy_parts(Kernel& kernel, std::vector<Part> parts, size_t element_bytes, std::string_view family);
 
 }  // namespace carnot::tactics::cuda
