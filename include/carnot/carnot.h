@@ -76,6 +76,8 @@ typedef struct carnot_session_options {
   int threads;        /* 0: one per core. Sessions with the same number share one pool. */
   size_t memory_limit; /* bytes of working memory, 0: no limit */
   int profile;        /* 1: time each command, see carnot_session_profile_json */
+  const char* device; /* engines of a device: "cuda:1"; NULL: the first */
+  void* stream;       /* the caller's stream (CUstream) for all work of the device; NULL: one of the session's own */
 } carnot_session_options;
 
 CARNOT_EXPORT const char* carnot_version(void);    /* "0.1.0" */
@@ -107,10 +109,25 @@ CARNOT_EXPORT void carnot_session_release(carnot_session* session);
 
 /* Binds an input for the next runs; the memory is read in place during run. */
 CARNOT_EXPORT carnot_status carnot_session_set_input(carnot_session* session, const char* name, const carnot_tensor* tensor);
+/* Where a tensor's memory lies. */
+typedef enum carnot_memory {
+  CARNOT_MEMORY_HOST = 0,
+  CARNOT_MEMORY_DEVICE = 1 /* of the session's device */
+} carnot_memory;
+/* As carnot_session_set_input and carnot_session_set_output, for memory that may lie on the session's device. What a session does with
+ * it is ordered with the other work of its stream. */
+CARNOT_EXPORT carnot_status carnot_session_set_input_in(carnot_session* session, const char* name, const carnot_tensor* tensor,
+                                                        carnot_memory memory);
+CARNOT_EXPORT carnot_status carnot_session_set_output_in(carnot_session* session, const char* name, const carnot_tensor* tensor,
+                                                         carnot_memory memory);
 /* Has an output written to the caller's memory (`bytes` of it); dims and rank are ignored. NULL: back to the session's own. The memory
  * must not overlap that of an input: results that come to lie there are written while inputs are still being read. */
 CARNOT_EXPORT carnot_status carnot_session_set_output(carnot_session* session, const char* name, const carnot_tensor* tensor);
 CARNOT_EXPORT carnot_status carnot_session_run(carnot_session* session);
+/* As carnot_session_run, but returns when the work is on its way: outputs are there, and inputs may change, after carnot_session_wait.
+ * Engines of the CPU, and commands of the CPU, run before it returns. */
+CARNOT_EXPORT carnot_status carnot_session_enqueue(carnot_session* session);
+CARNOT_EXPORT carnot_status carnot_session_wait(carnot_session* session);
 /* The output of the last run, valid until the next run or release. */
 CARNOT_EXPORT carnot_status carnot_session_get_output(carnot_session* session, const char* name, carnot_tensor* tensor);
 /* Working memory held now, in bytes (weights not counted). */

@@ -136,12 +136,15 @@ struct SessionOptions {
   int threads = 0;
   size_t memory_limit = 0;
   bool profile = false;
+  std::string device = {};  // engines of a device: "cuda:1"; empty: the first
+  void* stream = nullptr;   // CUstream; null: one of the session's own
 };
 
 class Session {
  public:
   explicit Session(const Engine& engine, SessionOptions options = {}) {
-    const carnot_session_options c{sizeof(carnot_session_options), options.threads, options.memory_limit, options.profile};
+    const carnot_session_options c{sizeof(carnot_session_options), options.threads, options.memory_limit, options.profile,
+                                   options.device.empty() ? nullptr : options.device.c_str(), options.stream};
     check(carnot_session_create(engine.get(), &c, &handle_));
     for (const IoInfo& io : engine.outputs()) output_names_.push_back(io.name);
   }

@@ -4,16 +4,17 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "compiler/assign.hpp"
+#include "compiler/cuda_code.hpp"
 #include "compiler/pipeline.hpp"
 #include "compiler/plan_builder.hpp"
-#include "ops/group.hpp"
+#include "device/backend.hpp"
 #include "passes/support_precision.hpp"
 
 namespace carnot::compiler {
 namespace {
 
 Status check_options(const BuildOptions& options) {
-  if (options.device != "cpu") return fail(Code::kUnsupported, "device '{}' is not available in this build; use 'cpu'", options.device);
   if (!options.calibration.empty())
     return fail(Code::kUnsupported, "--calibration finds the scales of int8 and fp8, which this build does not offer yet; leave it out and use --precision fp16 or bf16");
   if (options.effort != "heuristic")
@@ -53,48 +54,38 @@ Status apply_shapes(ir::Graph& graph, const std::map<std::string, ShapeRange>& s
   return graph.infer_all();
 }
 
-// Puts the nodes of a group's body in the place of the group.
-Status inline_group(ir::Graph& graph, ir::Node* group) {
-  const ir::Graph& body = *group->bodies[0];
-  std::map<const ir::Value*, ir::Value*> map{{nullptr, nullptr}};
-  for (size_t i = 0; i < body.inputs().size(); ++i) map[body.inputs()[i]] = group->inputs[i];
-  for (const auto& v : body.values())
-    if (v->constant) map[v.get()] = graph.add_constant(*v->constant, v->name);
-  for (const auto& n : body.nodes()) {
-    std::vector<ir::Value*> inputs;
-    for (const ir::Value* v : n->inputs) inputs.push_back(map.at(v));
-    std::vector<ops::ValueFacts> facts;
-    for (const ir::Value* v : n->outputs) facts.push_back(v->facts);
-    ir::Graph::NodeOptions options;
-    options.where = n->where;
-    options.before = group;
-    ir::Node* copy = graph.add_unchecked(n->op, std::move(inputs), std::move(facts), std::move(options));
-    for (size_t i = 0; i < n->outputs.size(); ++i) map[n->outputs[i]] = copy->outputs[i];
+// "cpu", "cuda", "cuda:1", "cuda:sm_90".
+Result<tactics::Target> parse_target(const std::string& device) {
+  if (device == "cpu") return tactics::Target{};
+  constexpr std::string_view kArchitecture = "cuda:sm_";
+  std::string architecture = device;
+  if (!device.starts_with(kArchitecture)) {
+    CARNOT_ASSIGN(const device::DeviceName name, device::parse_device(device));
+    const auto info = [&]() -> Result<device::DeviceInfo> {
+      CARNOT_ASSIGN(device::Backend* const backend, device::open_backend(name.kind));
+      CARNOT_ASSIGN(const auto opened, backend->open(name.ordinal));
+      return opened->info();
+    }();
+    if (!info) return fail(info.error().code, "{}; to build without a GPU name its architecture, as in --device cuda:sm_90", info.error().message);
+    architecture = "cuda:" + info->architecture;
   }
-  for (size_t i = 0; i < group->outputs.size(); ++i) graph.replace_uses(group->outputs[i], map.at(body.outputs()[i]));
-  graph.erase(group);
-  return {};
+  tactics::Target target{"cuda", 0};
+  for (const char c : architecture.substr(kArchitecture.size())) target.sm = c >= '0' && c <= '9' && target.sm < 1000 ? target.sm * 10 + (c - '0') : 10000;
+  if (target.sm < 75 || target.sm > 999) return invalid("device '{}': architectures are written as cuda:sm_90, and the oldest is sm_75", device);
+  return target;
 }
 
-Status assign(ir::Graph& graph, Assignment& assignment, const std::function<Status()>& step) {
-  for (size_t round = 0; round < 8; ++round) {
-    bool again = false;
-    for (ir::Node* node : graph.node_list()) {
-      if (assignment.count(node)) continue;
-      CARNOT_RETURN_IF_ERROR(step());
-      CARNOT_ASSIGN(tactics::Choice choice, tactics::choose({*node}));
-      if (choice.candidate.kernel.empty()) {
-        CARNOT_RETURN_IF_ERROR(inline_group(graph, node));
-        again = true;
-        continue;
-      }
-      if (!choice.tactic)
-        for (auto& body : node->bodies) CARNOT_RETURN_IF_ERROR(assign(*body, assignment, step));
-      assignment.emplace(node, std::move(choice));
-    }
-    if (!again) return {};
+// The code that commands launch, compiled, with its places in the code section.
+Result<std::vector<std::byte>> compile_code(BuiltProgram& built, const tactics::Target& target) {
+  std::vector<std::byte> section;
+  CARNOT_ASSIGN(const auto binaries, compile_cuda(built.sources, target.sm));
+  for (const std::string& binary : binaries) {
+    section.resize((section.size() + 63) / 64 * 64);
+    built.program.code.push_back({"", cuda_architecture(target.sm), section.size(), binary.size()});
+    const auto* bytes = reinterpret_cast<const std::byte*>(binary.data());
+    section.insert(section.end(), bytes, bytes + binary.size());
   }
-  return fail(Code::kInternal, "groups are nested too deeply");
+  return section;
 }
 
 // What the precision asked for became, for whoever inspects the engine. fp32 alone leaves no trace.
@@ -112,6 +103,7 @@ void record_precision(const passes::PrecisionSettings& settings, const passes::P
 
 Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const BuildOptions& options) {
   CARNOT_RETURN_IF_ERROR(check_options(options));
+  CARNOT_ASSIGN(const tactics::Target target, parse_target(options.device));
   CARNOT_RETURN_IF_ERROR(apply_shapes(*graph, options.shapes));
   const size_t nodes = graph->nodes().size();
   CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
@@ -121,14 +113,15 @@ Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const B
 
   Assignment assignment;
   size_t done = 0;
-  CARNOT_RETURN_IF_ERROR(assign(*graph, assignment, [&]() -> Status {
+  CARNOT_RETURN_IF_ERROR(assign(*graph, target, assignment, [&]() -> Status {
     ++done;
     if (options.progress && !options.progress("assign", 0.5 + 0.4 * std::min(1.0, static_cast<double>(done) / static_cast<double>(graph->nodes().size() + 1))))
       return fail(Code::kCancelled, "the build was cancelled");
     return {};
   }));
   CARNOT_RETURN_IF_ERROR(stop_here(*graph, options, "assign"));
-  CARNOT_ASSIGN(BuiltProgram built, build_program(*graph, assignment));
+  CARNOT_ASSIGN(BuiltProgram built, build_program(*graph, assignment, target));
+  CARNOT_ASSIGN(const std::vector<std::byte> code, compile_code(built, target));
   size_t reference = 0;
   for (const auto& plan : built.program.plans)
     for (const auto& command : plan.commands) reference += command.kernel.starts_with("ref:");
@@ -136,7 +129,7 @@ Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const B
   record_precision(precision, precision_report, built.program.build);
   CARNOT_LOG(1, "build", "{} nodes -> {} commands, {} of them on the reference", nodes, built.program.plans[0].commands.size(), reference);
   if (options.progress && !options.progress("plan", 0.95)) return fail(Code::kCancelled, "the build was cancelled");
-  return engine::write_bytes(built.program, built.constants);
+  return engine::write_bytes(built.program, built.constants, code);
 }
 
 }  // namespace carnot::compiler

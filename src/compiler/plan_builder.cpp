@@ -14,6 +14,7 @@ namespace {
 using engine::Buffer;
 using engine::BufferKind;
 using engine::Command;
+using engine::Place;
 using engine::Plan;
 
 std::set<std::string> symbols_of(const Shape& shape) {
@@ -48,11 +49,15 @@ class ConstantPool {
 
 class PlanBuilder {
  public:
-  PlanBuilder(BuiltProgram& built, ConstantPool& pool, const Assignment& assignment) : built_(built), pool_(pool), assignment_(assignment) {}
+  PlanBuilder(BuiltProgram& built, ConstantPool& pool, const Assignment& assignment, const std::string& device)
+      : built_(built), pool_(pool), assignment_(assignment), device_(device) {}
 
   // Fills program.plans[index]; bodies get higher indices.
   Status build(const ir::Graph& graph, size_t index, const std::set<std::string>& outer_symbols) {
     known_ = outer_symbols;
+    for (const auto& node : graph.nodes())
+      for (const ir::Value* v : node->inputs)
+        if (v) users_[v].push_back(node.get());
     for (const ir::Value* v : graph.inputs()) {
       buffers_[v] = add_buffer({v->dtype(), BufferKind::kInput, v->shape()});
       plan_.inputs.push_back(buffers_[v]);
@@ -63,7 +68,12 @@ class PlanBuilder {
       auto status = add_node(*node);
       if (!status) return ir::at(node.get(), std::move(status.error()));
     }
-    for (const ir::Value* v : graph.outputs()) plan_.outputs.push_back(buffer_of(v));
+    // The caller's copy is his alone, so that the runtime may write it straight to where he wants it.
+    for (const ir::Value* v : graph.outputs()) {
+      const int32_t b = buffer_of(v);
+      plan_.outputs.push_back(place_of(b) == Place::kHost ? b : add_copy(b, Place::kHost, v->name, plan_.commands.size()));
+    }
+    hoist_input_copies();
     drop_dead_commands();
     SharingHints hints{in_place_, {}};
     for (const Buffer& b : plan_.buffers) hints.sized.push_back(sized_before_run(b.shape));
@@ -78,13 +88,78 @@ class PlanBuilder {
     return static_cast<int32_t>(plan_.buffers.size()) - 1;
   }
 
-  int32_t constant_buffer(const Constant& c) { return add_buffer({c.dtype, BufferKind::kConstant, to_shape(c.dims), pool_.add(c)}); }
+  int32_t constant_buffer(const Constant& c, Place place) {
+    return add_buffer({c.dtype, BufferKind::kConstant, to_shape(c.dims), pool_.add(c), -1, 0, place});
+  }
+
+  Place place_of(int32_t b) const { return plan_.buffers[static_cast<size_t>(b)].place; }
+
+  bool runs_on_device(const tactics::Choice& choice) const { return !device_.empty() && choice.candidate.kernel.starts_with(device_ + "."); }
+
+  int32_t add_copy(int32_t from, Place to, const std::string& name, size_t at) {
+    Buffer b{plan_.buffers[static_cast<size_t>(from)].dtype, BufferKind::kTemp, plan_.buffers[static_cast<size_t>(from)].shape};
+    b.place = to;
+    const Dim bytes = size_of(b.shape) * Dim(static_cast<int64_t>(dtype_size(b.dtype)));
+    const int32_t copy = add_buffer(std::move(b));
+    Command command;
+    command.kernel = engine::kCopyKernel;
+    command.inputs = {from};
+    command.outputs = {copy};
+    command.where = name;
+    command.note = fmt::format("{} to {}: {} bytes", to == Place::kHost ? device_ : "host", to == Place::kHost ? "host" : device_, bytes.str());
+    plan_.commands.insert(plan_.commands.begin() + static_cast<std::ptrdiff_t>(at), std::move(command));
+    in_place_.insert(in_place_.begin() + static_cast<std::ptrdiff_t>(at), 0);
+    return copy;
+  }
+
+  // The value in the memory that this reader sees.
+  int32_t buffer_in(const ir::Value* v, Place place) {
+    if (place == Place::kHost && v->constant) return buffer_of(v);
+    auto it = copies_.find({v, place});
+    if (it != copies_.end()) return it->second;
+    if (v->constant) return copies_[{v, place}] = constant_buffer(*v->constant, place);
+    const int32_t home = buffer_of(v);
+    if (place_of(home) == place) return home;
+    const int32_t copy = add_copy(home, place, v->name, plan_.commands.size());
+    copies_[{v, place}] = copy;
+    return copy;
+  }
+
+  // What the caller gives is copied first of all, so that the device's commands follow each other.
+  void hoist_input_copies() {
+    std::vector<size_t> order;
+    for (const bool first : {true, false})
+      for (size_t c = 0; c < plan_.commands.size(); ++c) {
+        const Command& command = plan_.commands[c];
+        const bool input = command.kernel == engine::kCopyKernel && plan_.buffers[static_cast<size_t>(command.inputs[0])].kind == BufferKind::kInput;
+        if (input == first) order.push_back(c);
+      }
+    std::vector<Command> commands;
+    std::vector<uint32_t> in_place;
+    for (size_t c : order) {
+      commands.push_back(std::move(plan_.commands[c]));
+      in_place.push_back(in_place_[c]);
+    }
+    plan_.commands = std::move(commands);
+    in_place_ = std::move(in_place);
+  }
+
+  // Whether a command of the device reads this value, or a view of it.
+  bool read_on_device(const ir::Value* v) const {
+    auto it = users_.find(v);
+    if (device_.empty() || it == users_.end()) return false;
+    return std::any_of(it->second.begin(), it->second.end(), [&](const ir::Node* user) {
+      if (user->op.info().view) return user->in(0) == v && read_on_device(user->out());
+      auto choice = assignment_.find(user);
+      return choice != assignment_.end() && runs_on_device(choice->second);
+    });
+  }
 
   int32_t buffer_of(const ir::Value* v) {
     auto it = buffers_.find(v);
     if (it != buffers_.end()) return it->second;
     CARNOT_CHECK(v->constant);
-    return buffers_[v] = constant_buffer(*v->constant);
+    return buffers_[v] = constant_buffer(*v->constant, Place::kHost);
   }
 
   bool sized_before_run(const Shape& shape) const {
@@ -97,9 +172,11 @@ class PlanBuilder {
   // which lie in another place.
   bool add_view(const ir::Node& node) {
     if (!node.op.info().view || node.inputs[0]->constant || !sized_before_run(node.in(0)->shape()) || !sized_before_run(node.out()->shape())) return false;
-    const int32_t source = buffer_of(node.in(0));
-    if (plan_.buffers[static_cast<size_t>(source)].kind == BufferKind::kInput) return false;
-    buffers_[node.out()] = add_buffer({node.out()->dtype(), BufferKind::kTemp, node.out()->shape(), 0, source, 0});
+    int32_t source = buffer_of(node.in(0));
+    const bool input = plan_.buffers[static_cast<size_t>(source)].kind == BufferKind::kInput;
+    if (input && !read_on_device(node.out())) return false;
+    if (input) source = buffer_in(node.in(0), Place::kDevice);
+    buffers_[node.out()] = add_buffer({node.out()->dtype(), BufferKind::kTemp, node.out()->shape(), 0, source, 0, place_of(source)});
     return true;
   }
 
@@ -113,21 +190,23 @@ class PlanBuilder {
     command.params = choice.candidate.params;
     command.where = node.where.str();
     command.note = choice.note;
+    const Place place = runs_on_device(choice) ? Place::kDevice : Place::kHost;
+    if (!choice.candidate.code.empty()) command.params.emplace_back("code", code_index(choice.candidate.code));
     for (const tactics::Operand& operand : choice.candidate.inputs) {
       if (operand.input >= 0)
-        command.inputs.push_back(buffer_of(node.in(static_cast<size_t>(operand.input))));
+        command.inputs.push_back(buffer_in(node.in(static_cast<size_t>(operand.input)), place));
       else
-        command.inputs.push_back(operand.constant ? constant_buffer(*operand.constant) : -1);
+        command.inputs.push_back(operand.constant ? constant_buffer(*operand.constant, place) : -1);
     }
     for (const ir::Value* v : node.outputs) {
-      buffers_[v] = add_buffer({v->dtype(), BufferKind::kTemp, v->shape()});
+      buffers_[v] = add_buffer({v->dtype(), BufferKind::kTemp, v->shape(), 0, -1, 0, place});
       command.outputs.push_back(buffers_[v]);
     }
     if (!choice.tactic) {
       for (const auto& body : node.bodies) {
         const size_t index = built_.program.plans.size();
         built_.program.plans.emplace_back();
-        CARNOT_RETURN_IF_ERROR(PlanBuilder(built_, pool_, assignment_).build(*body, index, known_));
+        CARNOT_RETURN_IF_ERROR(PlanBuilder(built_, pool_, assignment_, device_).build(*body, index, known_));
         command.bodies.push_back(static_cast<int32_t>(index));
       }
     }
@@ -135,6 +214,13 @@ class PlanBuilder {
     plan_.commands.push_back(std::move(command));
     in_place_.push_back(choice.candidate.in_place);
     return {};
+  }
+
+  int64_t code_index(const std::string& source) {
+    auto& sources = built_.sources;
+    auto it = std::find(sources.begin(), sources.end(), source);
+    if (it == sources.end()) it = sources.insert(it, source);
+    return it - sources.begin();
   }
 
   // Shape chains whose consumer turned into a view, mostly. Buffers stay: unused ones take no memory.
@@ -165,24 +251,27 @@ class PlanBuilder {
   BuiltProgram& built_;
   ConstantPool& pool_;
   const Assignment& assignment_;
+  const std::string device_;  // kind; empty: the host alone
   Plan plan_;
   std::vector<uint32_t> in_place_;  // by command, see tactics::Candidate
   std::unordered_map<const ir::Value*, int32_t> buffers_;
+  std::map<std::pair<const ir::Value*, Place>, int32_t> copies_;  // in the other place
+  std::unordered_map<const ir::Value*, std::vector<const ir::Node*>> users_;
   std::set<std::string> known_;  // symbols that have a value before the plan runs
 };
 
 }  // namespace
 
-Result<BuiltProgram> build_program(const ir::Graph& graph, const Assignment& assignment) {
+Result<BuiltProgram> build_program(const ir::Graph& graph, const Assignment& assignment, const tactics::Target& target) {
   BuiltProgram built;
   ConstantPool pool(built);
   built.program.plans.emplace_back();
-  CARNOT_RETURN_IF_ERROR(PlanBuilder(built, pool, assignment).build(graph, 0, {}));
+  CARNOT_RETURN_IF_ERROR(PlanBuilder(built, pool, assignment, target.device == "cpu" ? "" : target.device).build(graph, 0, {}));
   for (const ir::Value* v : graph.inputs()) built.program.input_names.push_back(v->name);
   built.program.output_names = graph.output_names();
   built.program.metadata = graph.metadata;
   built.program.producer = "carnot 0.1.0";
-  built.program.target = "cpu";
+  built.program.target = target.device == "cuda" ? fmt::format("cuda:sm_{}", target.sm) : target.device;
   return built;
 }
 

@@ -19,8 +19,10 @@ struct BuiltProgram {
   engine::Program program;
   std::vector<engine::ConstantPiece> constants;
   std::vector<std::shared_ptr<const void>> owners;  // keep the pieces alive
+  std::vector<std::string> sources;  // of the code that commands name by index
 };
 
-Result<BuiltProgram> build_program(const ir::Graph& graph, const Assignment& assignment);
+// Values lie where the command that writes them runs; where another place reads them, a copy is made once.
+Result<BuiltProgram> build_program(const ir::Graph& graph, const Assignment& assignment, const tactics::Target& target = {});
 
 }  // namespace carnot::compiler

@@ -28,7 +28,7 @@ std::vector<size_t> last_uses(const Plan& plan) {
 }
 
 bool same_bytes(const Buffer& a, const Buffer& b) {
-  return a.dtype != DType::kString && b.dtype != DType::kString && dtype_size(a.dtype) == dtype_size(b.dtype) && size_of(a.shape) == size_of(b.shape);
+  return a.place == b.place && a.dtype != DType::kString && b.dtype != DType::kString && dtype_size(a.dtype) == dtype_size(b.dtype) && size_of(a.shape) == size_of(b.shape);
 }
 
 }  // namespace

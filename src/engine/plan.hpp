@@ -17,6 +17,11 @@ enum class BufferKind : uint8_t {
   kTemp = 2,      // working memory (also outputs that the caller did not bind)
 };
 
+enum class Place : uint8_t {
+  kHost = 0,
+  kDevice = 1,  // in the memory of the device that the program's target names
+};
+
 struct Buffer {
   DType dtype = DType::kInvalid;
   BufferKind kind = BufferKind::kTemp;
@@ -24,10 +29,13 @@ struct Buffer {
   uint64_t offset = 0;        // kConstant: bytes from the start of the constants
   int32_t alias = -1;         // kTemp: lies inside that buffer, alias_offset bytes from its start
   uint64_t alias_offset = 0;
+  Place place = Place::kHost;
 };
 
 struct Command {
-  std::string kernel;  // "ref:<operator>" (params are its attributes) or the id of a kernel
+  // "ref:<operator>" (params are its attributes), the id of a kernel, or "copy": from one place to another. Kernels whose id begins with
+  // the target's kind ("cuda.") run on the device and have their operands there; all others have them on the host.
+  std::string kernel;
   Attrs params;
   std::vector<int32_t> inputs;   // -1: optional operand absent
   std::vector<int32_t> outputs;
@@ -42,18 +50,41 @@ struct Plan {
   std::vector<int32_t> inputs, outputs;
 };
 
-// Everything but the constant bytes.
+// Compiled code for the device. Commands name it by index (parameter `code`).
+struct CodeBlob {
+  std::string name, arch;
+  uint64_t offset = 0, size = 0;  // in the code section
+};
+
+// Everything but the bytes of constants and code.
 struct Program {
   std::string producer, target;
   std::vector<Plan> plans;  // plans[0] is the network, the others are bodies
   std::vector<std::string> input_names, output_names;
   std::map<std::string, std::string> metadata;  // of the source model
   std::map<std::string, std::string> build;     // options and summary of the build
+  std::vector<CodeBlob> code;
+
+  // "cuda" of "cuda:sm_90"; empty where the host does everything.
+  std::string device_kind() const {
+    const std::string kind = target.substr(0, target.find(':'));
+    return kind == "cpu" ? std::string() : kind;
+  }
 };
 
+// Copies its operand's bytes to its result, which may lie in the other place.
+inline constexpr char kCopyKernel[] = "copy";
+
+// Where a command runs; "copy" counts as the host's.
+inline Place runs_on(const Program& program, const Command& command) {
+  const std::string kind = program.device_kind();
+  return !kind.empty() && command.kernel.starts_with(kind + ".") ? Place::kDevice : Place::kHost;
+}
+
 inline constexpr char kMagic[8] = {'C', 'A', 'R', 'N', 'O', 'T', 'E', 'N'};
-inline constexpr uint32_t kFormatVersion = 1;     // written
-inline constexpr uint32_t kMinReaderVersion = 1;  // a reader older than this must refuse what we write
+inline constexpr uint32_t kFormatVersion = 2;     // written; 2: places and code
+// A reader older than this must refuse what we write: programs of the host alone, and those of a device.
+inline constexpr uint32_t kMinReaderVersion = 1, kMinDeviceReaderVersion = 2;
 
 // The first 64 bytes of a file, little endian. Sections are 64-byte aligned.
 struct Header {

@@ -3,6 +3,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/mapped_file.hpp"
@@ -38,6 +39,12 @@ class Decoder {
       return corrupt("names and operands of the network differ in number");
     p.metadata = entries(root_.metadata());
     p.build = entries(root_.build());
+    if (root_.code())
+      for (const auto* c : *root_.code()) {
+        if (c->offset() % 64 != 0 || c->offset() > root_.code_size() || c->size() > root_.code_size() - c->offset()) return corrupt("code lies outside the file");
+        p.code.push_back({text(c->name()), text(c->arch()), c->offset(), c->size()});
+      }
+    CARNOT_RETURN_IF_ERROR(check_places(p));
     return p;
   }
 
@@ -111,6 +118,8 @@ class Decoder {
     b.offset = in.offset();
     b.alias = in.alias();
     b.alias_offset = in.alias_offset();
+    if (in.place() > 1) return corrupt("a buffer lies in an unknown place");
+    b.place = static_cast<Place>(in.place());
     if (b.alias < -1 || b.alias >= static_cast<int64_t>(index)) return corrupt("a buffer lies inside one that does not exist");
     if (b.alias >= 0 && b.kind != BufferKind::kTemp) return corrupt("only working memory can lie inside another buffer");
     if (b.kind == BufferKind::kConstant) {
@@ -163,6 +172,34 @@ class Decoder {
     return {};
   }
 
+  // Who reads what where: the callers' memory is on the host, so is that of host commands; commands of the device see only the device's.
+  static Status check_places(const Program& p) {
+    const std::string kind = p.device_kind();
+    if (kind.size() > 16 || !std::all_of(kind.begin(), kind.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; }))
+      return corrupt("its target is no device");
+    for (const Plan& plan : p.plans) {
+      const auto all_on = [&](const std::vector<int32_t>& list, Place place) {
+        return std::all_of(list.begin(), list.end(), [&](int32_t b) { return b < 0 || plan.buffers[static_cast<size_t>(b)].place == place; });
+      };
+      if (!all_on(plan.inputs, Place::kHost) || !all_on(plan.outputs, Place::kHost)) return corrupt("an input or output is not on the host");
+      for (const Buffer& b : plan.buffers) {
+        if (b.place != Place::kHost && (kind.empty() || b.kind == BufferKind::kInput)) return corrupt("a buffer lies in an unknown place");
+        if (b.alias >= 0 && plan.buffers[static_cast<size_t>(b.alias)].place != b.place) return corrupt("a buffer lies in another place than the one that holds it");
+      }
+      for (const Command& c : plan.commands) {
+        if (c.kernel == kCopyKernel) {
+          if (c.inputs.size() != 1 || c.outputs.size() != 1 || c.inputs[0] < 0 || !c.bodies.empty() ||
+              plan.buffers[static_cast<size_t>(c.inputs[0])].dtype != plan.buffers[static_cast<size_t>(c.outputs[0])].dtype)
+            return corrupt("a copy has wrong operands");
+          continue;
+        }
+        const Place place = runs_on(p, c);
+        if (!all_on(c.inputs, place) || !all_on(c.outputs, place)) return corrupt("an operand lies in another place than its command");
+      }
+    }
+    return {};
+  }
+
   const fb::Engine& root_;
   uint64_t constants_size_;
   std::vector<Dim> dims_;
@@ -199,9 +236,18 @@ Result<Image> read_bytes(std::span<const std::byte> bytes, std::shared_ptr<const
     return corrupt("its checksum does not match");
   flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(metadata), h.metadata_size, 16, 100'000'000);
   if (!fb::VerifyEngineBuffer(verifier)) return corrupt("its metadata cannot be read");
+  const fb::Engine& root = *fb::GetEngine(metadata);
+  const uint64_t code_offset = (h.constants_offset + h.constants_size + 63) / 64 * 64;
+  std::span<const std::byte> code;
+  if (root.code_size() > 0) {
+    if (!inside(code_offset, root.code_size())) return corrupt("it is shorter than its metadata says");
+    code = bytes.subspan(code_offset, root.code_size());
+    if (XXH3_64bits(code.data(), code.size()) != root.code_hash()) return corrupt("the checksum of its code does not match");
+  }
   Image image;
-  CARNOT_ASSIGN(image.program, Decoder(*fb::GetEngine(metadata), h.constants_size).decode());
+  CARNOT_ASSIGN(image.program, Decoder(root, h.constants_size).decode());
   image.constants = bytes.subspan(h.constants_offset, h.constants_size);
+  image.code = code;
   image.owner = std::move(owner);
   return image;
 }

@@ -14,6 +14,7 @@ namespace carnot::engine {
 struct Image {
   Program program;
   std::span<const std::byte> constants;    // 64-byte aligned
+  std::span<const std::byte> code;         // 64-byte aligned; Program::code lies inside
   std::shared_ptr<const void> owner;       // keeps the constants alive
 };
 

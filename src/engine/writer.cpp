@@ -18,7 +18,7 @@ uint64_t align64(uint64_t n) { return (n + 63) / 64 * 64; }
 
 class MetadataBuilder {
  public:
-  std::vector<uint8_t> build(const Program& program) {
+  std::vector<uint8_t> build(const Program& program, std::span<const std::byte> code) {
     std::vector<flatbuffers::Offset<fb::Plan>> plans;
     for (const Plan& plan : program.plans) plans.push_back(add(plan));
     const auto producer = fbb_.CreateString(program.producer);
@@ -27,7 +27,11 @@ class MetadataBuilder {
     const auto inputs = ios(program.input_names), outputs = ios(program.output_names);
     const auto dims = fbb_.CreateVectorOfStrings(dim_texts_);
     const auto metadata = entries(program.metadata), build = entries(program.build);
-    fbb_.Finish(fb::CreateEngine(fbb_, producer, target, all_plans, inputs, outputs, dims, metadata, build));
+    std::vector<flatbuffers::Offset<fb::Code>> blobs;
+    for (const CodeBlob& c : program.code) blobs.push_back(fb::CreateCode(fbb_, fbb_.CreateString(c.name), fbb_.CreateString(c.arch), c.offset, c.size));
+    const auto all_code = blobs.empty() ? 0 : fbb_.CreateVector(blobs);
+    fbb_.Finish(fb::CreateEngine(fbb_, producer, target, all_plans, inputs, outputs, dims, metadata, build, all_code, code.size(),
+                                 code.empty() ? 0 : XXH3_64bits(code.data(), code.size())));
     return {fbb_.GetBufferPointer(), fbb_.GetBufferPointer() + fbb_.GetSize()};
   }
 
@@ -38,7 +42,7 @@ class MetadataBuilder {
       std::vector<int64_t> dims;
       for (const Dim& d : b.shape) dims.push_back(encode(d));
       buffers.push_back(fb::CreateBuffer(fbb_, static_cast<uint8_t>(b.dtype), static_cast<uint8_t>(b.kind), fbb_.CreateVector(dims),
-                                         b.offset, b.alias, b.alias_offset));
+                                         b.offset, b.alias, b.alias_offset, static_cast<uint8_t>(b.place)));
     }
     std::vector<flatbuffers::Offset<fb::Command>> commands;
     for (const Command& c : plan.commands) {
@@ -114,29 +118,33 @@ Status write_all(int fd, const void* data, size_t size) {
 
 }  // namespace
 
-Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<const ConstantPiece> constants) {
-  const std::vector<uint8_t> metadata = MetadataBuilder().build(program);
+Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<const ConstantPiece> constants, std::span<const std::byte> code) {
+  const std::vector<uint8_t> metadata = MetadataBuilder().build(program, code);
   uint64_t constants_size = 0;
   for (const ConstantPiece& piece : constants) constants_size = std::max<uint64_t>(constants_size, piece.offset + piece.size);
 
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof(kMagic));
   header.format_version = kFormatVersion;
-  header.min_reader_version = kMinReaderVersion;
+  header.min_reader_version = program.device_kind().empty() ? kMinReaderVersion : kMinDeviceReaderVersion;
   header.metadata_offset = sizeof(Header);
   header.metadata_size = metadata.size();
   header.constants_offset = align64(sizeof(Header) + metadata.size());
   header.constants_size = constants_size;
 
+  const uint64_t code_offset = align64(header.constants_offset + constants_size);
+  const uint64_t total = code.empty() ? header.constants_offset + constants_size : code_offset + code.size();
+
   std::vector<std::byte> file;
   try {
-    file.resize(header.constants_offset + constants_size);  // gaps stay zero: same bytes every time
+    file.resize(total);  // gaps stay zero: same bytes every time
   } catch (const std::bad_alloc&) {
-    return fail(Code::kOutOfMemory, "no memory for an engine of {} bytes", header.constants_offset + constants_size);
+    return fail(Code::kOutOfMemory, "no memory for an engine of {} bytes", total);
   }
   std::memcpy(file.data() + header.metadata_offset, metadata.data(), metadata.size());
   for (const ConstantPiece& piece : constants)
     if (piece.size > 0) std::memcpy(file.data() + header.constants_offset + piece.offset, piece.data, piece.size);
+  if (!code.empty()) std::memcpy(file.data() + code_offset, code.data(), code.size());
   header.metadata_hash = XXH3_64bits(metadata.data(), metadata.size());
   header.constants_hash = XXH3_64bits(file.data() + header.constants_offset, constants_size);
   std::memcpy(file.data(), &header, sizeof(header));

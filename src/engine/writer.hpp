@@ -18,7 +18,8 @@ struct ConstantPiece {
   size_t size;
 };
 
-Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<const ConstantPiece> constants);
+Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<const ConstantPiece> constants,
+                                           std::span<const std::byte> code = {});
 // Writes to a temporary file beside `path` and renames it: a stopped build leaves nothing half-written.
 Status write_file(const std::string& path, const Program& program, std::span<const ConstantPiece> constants);
 Status write_file(const std::string& path, std::span<const std::byte> bytes);

@@ -106,6 +106,26 @@ carnot_status fill(const carnot_engine* engine, size_t index, bool input, carnot
   });
 }
 
+carnot::Status check_memory(const carnot_session* session, carnot_memory memory) {
+  if (memory != CARNOT_MEMORY_HOST && memory != CARNOT_MEMORY_DEVICE) return carnot::invalid("unknown memory {}", static_cast<int>(memory));
+  if (memory == CARNOT_MEMORY_DEVICE && !session->context.on_device)
+    return carnot::invalid("the engine was built for the CPU: it takes and gives memory of the host; build it with --device cuda");
+  return {};
+}
+
+carnot_status run_session(carnot_session* session, bool asynchronous) {
+  return guarded([&]() -> carnot::Status {
+    if (!session) return carnot::invalid("session is NULL");
+    session->ran = false;
+    for (size_t i = 0; i < session->given.size(); ++i)
+      if (!session->given[i]) return carnot::invalid("input '{}' has not been set", session->context.engine->program().input_names[i]);
+    session->context.asynchronous = asynchronous;
+    CARNOT_RETURN_IF_ERROR(session->frame->run(session->inputs, session->bound, session->bound_bytes, nullptr));
+    session->ran = true;
+    return {};
+  });
+}
+
 }  // namespace
 
 extern "C" {
@@ -162,6 +182,12 @@ carnot_status carnot_session_create(const carnot_engine* engine, const carnot_se
     s->context.pool = carnot::shared_thread_pool(o.threads);
     s->context.memory_limit = o.memory_limit;
     s->context.profile = o.profile != 0;
+    CARNOT_ASSIGN(s->context.on_device, engine->loaded->on_device(o.device ? o.device : ""));
+    if (s->context.on_device) {
+      CARNOT_ASSIGN(s->context.stream, o.stream ? s->context.on_device->device().wrap_stream(o.stream) : s->context.on_device->device().make_stream());
+    }
+    s->context.input_on_device.assign(engine->inputs.size(), false);
+    s->context.output_on_device.assign(engine->outputs.size(), false);
     s->frame = std::make_unique<Frame>(s->context, 0);
     s->inputs.resize(engine->inputs.size());
     s->given.assign(engine->inputs.size(), false);
@@ -175,6 +201,10 @@ carnot_status carnot_session_create(const carnot_engine* engine, const carnot_se
 void carnot_session_release(carnot_session* session) { delete session; }
 
 carnot_status carnot_session_set_input(carnot_session* session, const char* name, const carnot_tensor* tensor) {
+  return carnot_session_set_input_in(session, name, tensor, CARNOT_MEMORY_HOST);
+}
+
+carnot_status carnot_session_set_input_in(carnot_session* session, const char* name, const carnot_tensor* tensor, carnot_memory memory) {
   return guarded([&]() -> carnot::Status {
     if (!session || !tensor) return carnot::invalid("session or tensor is NULL");
     CARNOT_ASSIGN(const size_t i, find_name(session->context.engine->program().input_names, name, "input"));
@@ -184,6 +214,8 @@ carnot_status carnot_session_set_input(carnot_session* session, const char* name
     view.dims.assign(tensor->dims, tensor->dims + tensor->rank);
     view.data = tensor->data;
     session->given[i] = false;
+    CARNOT_RETURN_IF_ERROR(check_memory(session, memory));
+    session->context.input_on_device[i] = memory == CARNOT_MEMORY_DEVICE;
     auto size = carnot::checked_size(view.dims);
     if (!size) return std::move(size.error()).within(fmt::format("input '{}'", name));
     if (carnot::dtype_size(view.dtype) == 0) return carnot::invalid("input '{}': unknown dtype {}", name, static_cast<int>(tensor->dtype));
@@ -197,24 +229,28 @@ carnot_status carnot_session_set_input(carnot_session* session, const char* name
 }
 
 carnot_status carnot_session_set_output(carnot_session* session, const char* name, const carnot_tensor* tensor) {
+  return carnot_session_set_output_in(session, name, tensor, CARNOT_MEMORY_HOST);
+}
+
+carnot_status carnot_session_set_output_in(carnot_session* session, const char* name, const carnot_tensor* tensor, carnot_memory memory) {
   return guarded([&]() -> carnot::Status {
     if (!session) return carnot::invalid("session is NULL");
     CARNOT_ASSIGN(const size_t i, find_name(session->context.engine->program().output_names, name, "output"));
+    CARNOT_RETURN_IF_ERROR(check_memory(session, memory));
+    session->context.output_on_device[i] = tensor && memory == CARNOT_MEMORY_DEVICE;
     session->bound[i] = tensor ? tensor->data : nullptr;
     session->bound_bytes[i] = tensor ? tensor->bytes : 0;
     return {};
   });
 }
 
-carnot_status carnot_session_run(carnot_session* session) {
+carnot_status carnot_session_run(carnot_session* session) { return run_session(session, false); }
+carnot_status carnot_session_enqueue(carnot_session* session) { return run_session(session, true); }
+
+carnot_status carnot_session_wait(carnot_session* session) {
   return guarded([&]() -> carnot::Status {
     if (!session) return carnot::invalid("session is NULL");
-    session->ran = false;
-    for (size_t i = 0; i < session->given.size(); ++i)
-      if (!session->given[i]) return carnot::invalid("input '{}' has not been set", session->context.engine->program().input_names[i]);
-    CARNOT_RETURN_IF_ERROR(session->frame->run(session->inputs, session->bound, session->bound_bytes, nullptr));
-    session->ran = true;
-    return {};
+    return session->context.wait();
   });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/frame_detail.hpp"
 #include "runtime/placement.hpp"
 
 namespace carnot::runtime {
@@ -12,46 +13,40 @@ namespace {
 constexpr size_t kMaxCachedShapes = 16;
 }
 
-struct Frame::Ready {
-  std::vector<TensorView> in, out;
-  bool dynamic = false;  // an operand has a size that only the run tells
-};
-
-struct Frame::Resolved {
-  std::vector<int64_t> key;
-  Symbols symbols;
-  std::vector<Dims> dims;       // by buffer; meaningless where dynamic
-  std::vector<bool> dynamic;    // by buffer
-  std::vector<uint64_t> offset;  // by buffer, into the arena
-  uint64_t arena_bytes = 0, workspace_bytes = 0;
-  std::vector<Ready> commands;
-  bool any_dynamic = false;
-  // By output of the plan: the buffers that move with it when the caller gives the memory; empty where it has to be copied.
-  std::vector<std::vector<size_t>> moves;
-};
-
 Frame::Frame(Context& context, size_t plan)
-    : context_(context), plan_(context.engine->plans()[plan]), views_(plan_.plan->buffers.size()), owned_(views_.size()), timings_(plan_.commands.size()) {}
+    : context_(context), index_(plan), plan_(context.engine->plans()[plan]), views_(plan_.plan->buffers.size()), owned_(views_.size()), timings_(plan_.commands.size()) {}
+
 Frame::~Frame() {
-  context_.memory_used -= arena_size_ + workspace_size_;
-  for (const Owned& o : owned_) context_.memory_used -= o.capacity;
+  (void)context_.wait();  // nothing may still use the memory that goes
+  for (const Block* b : {&arena_, &workspace_, &device_arena_, &device_workspace_, &staging_}) context_.memory_used -= b->capacity;
+  for (const Block& b : owned_) context_.memory_used -= b.capacity;
 }
 
 const TensorView& Frame::output(size_t i) const { return views_[static_cast<size_t>(plan_.plan->outputs[i])]; }
 
-Status Frame::grow(AlignedPtr& memory, size_t& capacity, size_t wanted) {
-  if (wanted <= capacity && memory) return {};
-  const uint64_t total = context_.memory_used - capacity + wanted;
+Status Frame::grow(Block& block, size_t wanted, Where where) {
+  if (wanted <= block.capacity && (block.get() || (wanted == 0 && where != Where::kHost))) return {};
+  const uint64_t total = context_.memory_used - block.capacity + wanted;
   if (context_.memory_limit && total > context_.memory_limit)
     return fail(Code::kOutOfMemory, "the run needs {} bytes of working memory, the limit is {}", total, context_.memory_limit);
-  memory.reset();
-  context_.memory_used -= capacity;
-  capacity = 0;
-  memory = aligned_allocate(wanted);
-  if (!memory) return fail(Code::kOutOfMemory, "no memory for {} bytes of working memory", wanted);
-  capacity = wanted;
+  CARNOT_RETURN_IF_ERROR(context_.wait());
+  ++generation_;
+  context_.memory_used -= block.capacity;
+  block = {};
+  if (where == Where::kHost) {
+    block.host = aligned_allocate(wanted);
+    if (!block.host) return fail(Code::kOutOfMemory, "no memory for {} bytes of working memory", wanted);
+  } else {
+    CARNOT_ASSIGN(block.other, context_.on_device->device().allocate(wanted, where == Where::kDevice ? device::Place::kDevice : device::Place::kPinned));
+  }
+  block.capacity = wanted;
   context_.memory_used += wanted;
   return {};
+}
+
+const device::Kernel* Frame::kernel_of(size_t command) const {
+  const LoadedCommand& c = plan_.commands[command];
+  return c.on_device ? context_.on_device->kernel(index_, command) : c.kernel.get();
 }
 
 Status Frame::bind_inputs(std::span<const TensorView> inputs, const Symbols* outer, Symbols& symbols) const {
@@ -136,18 +131,20 @@ Result<Frame::Resolved*> Frame::resolve(std::span<const TensorView> inputs, cons
 
 Status Frame::place_buffers(Resolved& resolved) {
   const engine::Plan& plan = *plan_.plan;
-  std::vector<Lifetime> lives;
-  std::vector<size_t> owners;
-  for (size_t b = 0; b < plan.buffers.size(); ++b) {
-    if (plan.buffers[b].kind != engine::BufferKind::kTemp || plan.buffers[b].alias >= 0 || resolved.dynamic[b] || plan_.first[b] < 0) continue;
-    uint64_t bytes = 0;
-    if (__builtin_mul_overflow(static_cast<uint64_t>(size_of(resolved.dims[b])), dtype_size(plan.buffers[b].dtype), &bytes) || bytes > (uint64_t{1} << 46))
-      return fail(Code::kOutOfMemory, "a tensor of shape {} does not fit in memory", to_string(resolved.dims[b]));
-    lives.push_back({bytes, plan_.first[b], plan_.last[b]});
-    owners.push_back(b);
+  for (const engine::Place memory : {engine::Place::kHost, engine::Place::kDevice}) {
+    std::vector<Lifetime> lives;
+    std::vector<size_t> owners;
+    for (size_t b = 0; b < plan.buffers.size(); ++b) {
+      if (plan.buffers[b].place != memory || plan.buffers[b].kind != engine::BufferKind::kTemp || plan.buffers[b].alias >= 0 || resolved.dynamic[b] || plan_.first[b] < 0) continue;
+      uint64_t bytes = 0;
+      if (__builtin_mul_overflow(static_cast<uint64_t>(size_of(resolved.dims[b])), dtype_size(plan.buffers[b].dtype), &bytes) || bytes > (uint64_t{1} << 46))
+        return fail(Code::kOutOfMemory, "a tensor of shape {} does not fit in memory", to_string(resolved.dims[b]));
+      lives.push_back({bytes, plan_.first[b], plan_.last[b]});
+      owners.push_back(b);
+    }
+    (memory == engine::Place::kHost ? resolved.arena_bytes : resolved.device_arena_bytes) = place(lives);
+    for (size_t i = 0; i < owners.size(); ++i) resolved.offset[owners[i]] = lives[i].offset;
   }
-  resolved.arena_bytes = place(lives);
-  for (size_t i = 0; i < owners.size(); ++i) resolved.offset[owners[i]] = lives[i].offset;
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     const int32_t alias = plan.buffers[b].alias;
     if (alias < 0) continue;
@@ -167,6 +164,7 @@ Status Frame::place_buffers(Resolved& resolved) {
     const auto root = static_cast<size_t>(plan_.root[b]);
     const auto bytes_of = [&](size_t x) { return static_cast<uint64_t>(size_of(resolved.dims[x])) * dtype_size(plan.buffers[x].dtype); };
     if (plan.buffers[root].kind != engine::BufferKind::kTemp || resolved.dynamic[b] || resolved.dynamic[root] || bytes_of(b) != bytes_of(root)) continue;
+    if (plan_.copied[root]) continue;  // recorded copies know only this session's memory
     if (std::count_if(plan.outputs.begin(), plan.outputs.end(), [&](int32_t o) { return plan_.root[static_cast<size_t>(o)] == plan_.root[b]; }) > 1) continue;
     for (size_t x = root; x < plan.buffers.size(); ++x)
       if (plan_.root[x] == static_cast<int32_t>(root)) resolved.moves[i].push_back(x);
@@ -192,10 +190,12 @@ Status Frame::prepare_commands(Resolved& resolved) {
       ready.out.push_back(view_of(b));
       ready.dynamic = ready.dynamic || resolved.dynamic[static_cast<size_t>(b)];
     }
-    if (ready.dynamic || !plan_.commands[c].kernel) continue;
-    resolved.workspace_bytes =
-        std::max<uint64_t>(resolved.workspace_bytes, plan_.commands[c].kernel->workspace(ready.in, ready.out, context_.pool->threads()));
+    const device::Kernel* const kernel = kernel_of(c);
+    if (ready.dynamic || !kernel) continue;
+    uint64_t& bytes = plan_.commands[c].on_device ? resolved.device_workspace_bytes : resolved.workspace_bytes;
+    bytes = std::max<uint64_t>(bytes, kernel->workspace(ready.in, ready.out, context_.pool->threads()));
   }
+  find_segments(resolved);
   return {};
 }
 
@@ -206,28 +206,16 @@ Status Frame::run(std::span<const TensorView> inputs, std::span<void* const> bou
   CARNOT_ASSIGN(current_, resolve(inputs, outer));
   Resolved& now = *current_;
   if (now.any_dynamic || current_ != last) symbols_ = now.symbols;
-  const void* const old_arena = arena_.get();
-  CARNOT_RETURN_IF_ERROR(grow(arena_, arena_size_, now.arena_bytes));
-  CARNOT_RETURN_IF_ERROR(grow(workspace_, workspace_size_, now.workspace_bytes));
-
-  if (current_ != last || arena_.get() != old_arena || now.any_dynamic) {
-    for (size_t b = 0; b < plan.buffers.size(); ++b) {
-      const engine::Buffer& buffer = plan.buffers[b];
-      if (buffer.kind == engine::BufferKind::kInput) continue;
-      views_[b].dtype = buffer.dtype;
-      views_[b].dims = now.dims[b];
-      if (buffer.kind == engine::BufferKind::kConstant)
-        views_[b].data = const_cast<std::byte*>(context_.engine->constants()) + buffer.offset;
-      else
-        views_[b].data = now.dynamic[b] ? nullptr : static_cast<char*>(arena_.get()) + now.offset[b];
-    }
-  }
+  const uint64_t generation = generation_;
+  CARNOT_RETURN_IF_ERROR(grow_all(now));
+  if (current_ != last || generation_ != generation || now.any_dynamic) set_views(now);
   for (size_t i = 0; i < inputs.size(); ++i) views_[static_cast<size_t>(plan.inputs[i])] = inputs[i];
+  if (plan_.uses_device) CARNOT_RETURN_IF_ERROR(take_inputs(inputs));
   // Outputs go straight to the caller's memory where commands write them; the others are copied at the end.
   std::vector<bool> direct(bound.size(), false);
   for (size_t i = 0; i < bound.size(); ++i) {
     const auto b = static_cast<size_t>(plan.outputs[i]);
-    if (now.moves[i].empty()) continue;
+    if (now.moves[i].empty() || taken_on_device(i)) continue;
     const auto root = static_cast<size_t>(plan_.root[b]);
     char* const place = bound[i] ? static_cast<char*>(bound[i]) : static_cast<char*>(arena_.get()) + now.offset[root];
     if (bound[i] && bound_bytes[i] < views_[b].bytes())
@@ -236,28 +224,87 @@ Status Frame::run(std::span<const TensorView> inputs, std::span<void* const> bou
     for (size_t x : now.moves[i]) views_[x].data = place + (now.offset[x] - now.offset[root]);
     direct[i] = bound[i] != nullptr;
   }
+  Status status = run_commands();
+  if (status) status = finish_outputs(bound, bound_bytes, direct);
+  // Only an asynchronous run of the network itself leaves work behind.
+  if (!status || !main() || !context_.asynchronous) {
+    Status waited = context_.wait();
+    if (status) status = std::move(waited);
+  }
+  if (!status) current_ = nullptr;
+  return status;
+}
+
+Status Frame::grow_all(const Resolved& now) {
+  // Copies read and write the host's arena, so it is pinned.
+  CARNOT_RETURN_IF_ERROR(grow(arena_, now.arena_bytes, plan_.uses_device ? Where::kPinned : Where::kHost));
+  CARNOT_RETURN_IF_ERROR(grow(workspace_, now.workspace_bytes, Where::kHost));
+  if (!plan_.uses_device) return {};
+  CARNOT_RETURN_IF_ERROR(grow(device_arena_, now.device_arena_bytes, Where::kDevice));
+  return grow(device_workspace_, now.device_workspace_bytes, Where::kDevice);
+}
+
+void Frame::set_views(const Resolved& now) {
+  const engine::Plan& plan = *plan_.plan;
+  for (size_t b = 0; b < plan.buffers.size(); ++b) {
+    const engine::Buffer& buffer = plan.buffers[b];
+    if (buffer.kind == engine::BufferKind::kInput) continue;
+    const bool on_device = buffer.place == engine::Place::kDevice;
+    views_[b].dtype = buffer.dtype;
+    views_[b].dims = now.dims[b];
+    if (buffer.kind == engine::BufferKind::kConstant)
+      views_[b].data = on_device ? context_.on_device->constant(index_, b) : const_cast<std::byte*>(context_.engine->constants()) + buffer.offset;
+    else
+      views_[b].data = now.dynamic[b] ? nullptr : static_cast<char*>((on_device ? device_arena_ : arena_).get()) + now.offset[b];
+  }
+}
+
+Status Frame::timed(size_t index) {
+  if (!context_.profile) return run_command(index);
+  // Work of a device is timed with what it waits for: its launch, the run and the host's waking.
+  CARNOT_RETURN_IF_ERROR(context_.wait());
+  const auto begin = std::chrono::steady_clock::now();
+  Status status = run_command(index);
+  if (status) status = context_.wait();
+  timings_[index].nanoseconds += (std::chrono::steady_clock::now() - begin).count();
+  ++timings_[index].calls;
+  return status;
+}
+
+Status Frame::run_commands() {
+  size_t segment = 0;
+  auto& segments = current_->segments;
   for (size_t c = 0; c < plan_.commands.size(); ++c) {
     Status status;
-    if (context_.profile) {
-      const auto begin = std::chrono::steady_clock::now();
-      status = run_command(c);
-      timings_[c].nanoseconds += (std::chrono::steady_clock::now() - begin).count();
-      ++timings_[c].calls;
+    const size_t begin = c;
+    if (segment < segments.size() && segments[segment].first == c && !context_.profile) {
+      c = segments[segment].last;
+      status = run_segment(segments[segment++]);
     } else {
-      status = run_command(c);
+      status = timed(c);
     }
-    if (!status) {
-      current_ = nullptr;
-      return std::move(status.error()).within(fmt::format("node {}", plan.commands[c].where));
-    }
+    if (!status) return std::move(status.error()).within(fmt::format("node {}", plan_.plan->commands[begin].where));
   }
+  return {};
+}
+
+Status Frame::finish_outputs(std::span<void* const> bound, std::span<const size_t> bound_bytes, const std::vector<bool>& direct) {
   for (size_t i = 0; i < bound.size(); ++i) {
     if (!bound[i] || direct[i]) continue;
-    TensorView& view = views_[static_cast<size_t>(plan.outputs[i])];
+    TensorView& view = views_[static_cast<size_t>(plan_.plan->outputs[i])];
     if (bound_bytes[i] < view.bytes())
       return invalid("output '{}' needs {} bytes for shape {}, the memory given holds {}", context_.engine->program().output_names[i], view.bytes(),
                      to_string(view.dims), bound_bytes[i]);
-    if (view.bytes() > 0) std::memcpy(bound[i], view.data, view.bytes());
+    if (view.bytes() == 0) continue;
+    if (!taken_on_device(i)) {
+      if (context_.dirty) CARNOT_RETURN_IF_ERROR(context_.wait());
+      std::memcpy(bound[i], view.data, view.bytes());
+      continue;
+    }
+    const int32_t copy = plan_.output_copy[i];
+    const void* from = copy < 0 ? view.data : views_[static_cast<size_t>(plan_.plan->commands[static_cast<size_t>(copy)].inputs[0])].data;
+    context_.busy = context_.dirty = true;
+    CARNOT_RETURN_IF_ERROR(context_.stream->copy(bound[i], from, view.bytes()));
   }
   return {};
 }
@@ -271,20 +318,27 @@ Status Frame::run_command(size_t index) {
     ready.in[i].data = view.data;
     if (ready.dynamic) ready.in[i].dims = view.dims;
   }
-  if (ready.dynamic) CARNOT_RETURN_IF_ERROR(size_outputs(index, !plan_.commands[index].kernel));
+  const LoadedCommand& loaded = plan_.commands[index];
+  if (ready.dynamic && loaded.copies)
+    CARNOT_RETURN_IF_ERROR(give_memory(static_cast<size_t>(c.outputs[0]), ready.in[0].dims));
+  else if (ready.dynamic)
+    CARNOT_RETURN_IF_ERROR(size_outputs(index, !kernel_of(index)));
   for (size_t i = 0; i < ready.out.size(); ++i) {
     const TensorView& view = views_[static_cast<size_t>(c.outputs[i])];
     ready.out[i].data = view.data;
     if (ready.dynamic) ready.out[i].dims = view.dims;
   }
-  return plan_.commands[index].kernel ? run_kernel(index) : run_reference(index);
+  if (loaded.copies) return run_copy(index);
+  if (loaded.on_device) return run_on_device(index);
+  if (context_.dirty) CARNOT_RETURN_IF_ERROR(context_.wait());
+  return loaded.kernel ? run_kernel(index) : run_reference(index);
 }
 
 Status Frame::run_kernel(size_t index) {
   Ready& ready = current_->commands[index];
   const cpu::Kernel& kernel = *plan_.commands[index].kernel;
   if (ready.dynamic)
-    CARNOT_RETURN_IF_ERROR(grow(workspace_, workspace_size_, std::max(workspace_size_, kernel.workspace(ready.in, ready.out, context_.pool->threads()))));
+    CARNOT_RETURN_IF_ERROR(grow(workspace_, std::max(workspace_.capacity, kernel.workspace(ready.in, ready.out, context_.pool->threads())), Where::kHost));
   return kernel.run({ready.in, ready.out, workspace_.get(), context_.pool.get()});
 }
 
@@ -323,8 +377,9 @@ Status Frame::give_memory(size_t buffer, const Dims& dims) {
   uint64_t bytes = 0;
   if (__builtin_mul_overflow(static_cast<uint64_t>(size_of(dims)), dtype_size(views_[buffer].dtype), &bytes) || bytes > (uint64_t{1} << 46))
     return fail(Code::kOutOfMemory, "a tensor of shape {} does not fit in memory", to_string(dims));
-  CARNOT_RETURN_IF_ERROR(grow(owned_[buffer].memory, owned_[buffer].capacity, bytes));
-  views_[buffer].data = owned_[buffer].memory.get();
+  const bool on_device = plan_.plan->buffers[buffer].place == engine::Place::kDevice;
+  CARNOT_RETURN_IF_ERROR(grow(owned_[buffer], bytes, on_device ? Where::kDevice : Where::kHost));
+  views_[buffer].data = owned_[buffer].get();
   return bind_symbols(buffer, dims);
 }
 

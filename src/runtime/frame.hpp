@@ -22,6 +22,28 @@ struct Context {
   uint64_t memory_limit = 0;  // bytes, 0: none
   uint64_t memory_used = 0;
   bool profile = false;
+  // Sessions of a device; null else.
+  std::shared_ptr<const OnDevice> on_device;
+  std::unique_ptr<device::Stream> stream;
+  bool dirty = false;  // work of the stream reads or writes the host's memory, so the host has to wait before it does
+  bool asynchronous = false;  // runs return when their work is enqueued
+  bool busy = false;   // the stream has work that nobody waited for
+  std::vector<bool> input_on_device, output_on_device;  // where the caller's memory of the network's inputs and outputs lies
+
+  Status wait() {
+    if (!busy) return {};
+    busy = dirty = false;
+    return stream->wait();
+  }
+};
+
+// Memory that grows, on the host (pinned where a device copies from it) or on the device.
+enum class Where { kHost, kPinned, kDevice };
+struct Block {
+  AlignedPtr host;
+  device::Memory other;
+  size_t capacity = 0;
+  void* get() const { return other ? other.get() : host.get(); }
 };
 
 struct Timing {
@@ -45,10 +67,7 @@ class Frame {
   friend class RefContext;
   struct Ready;     // a command with its views
   struct Resolved;  // everything that depends on the shapes alone
-  struct Owned {    // memory of a buffer whose size only the run tells
-    AlignedPtr memory;
-    size_t capacity = 0;
-  };
+  struct Segment;   // consecutive commands of the device
 
   Status check_inputs(std::span<const TensorView> inputs) const;
   Status bind_inputs(std::span<const TensorView> inputs, const Symbols* outer, Symbols& symbols) const;
@@ -62,18 +81,35 @@ class Frame {
   Status give_memory(size_t buffer, const Dims& dims);
   Status bind_symbols(size_t buffer, const Dims& dims);
   Result<ops::Facts> infer_now(size_t index) const;
-  Status grow(AlignedPtr& memory, size_t& capacity, size_t wanted);
+  Status grow(Block& block, size_t wanted, Where where);
+  Status grow_all(const Resolved& resolved);
+  void set_views(const Resolved& resolved);
+  Status run_commands();
+  Status finish_outputs(std::span<void* const> bound, std::span<const size_t> bound_bytes, const std::vector<bool>& direct);
+  const device::Kernel* kernel_of(size_t command) const;
+  Status timed(size_t index);
+  // frame_device.cpp
+  Status take_inputs(std::span<const TensorView> inputs);
+  Status run_copy(size_t index);
+  Status run_on_device(size_t index);
+  Status run_segment(Segment& segment);
+  void find_segments(Resolved& resolved) const;
+  bool given_on_device(size_t input) const;
+  bool taken_on_device(size_t output) const;
+  bool main() const { return index_ == 0; }
   Frame& body(size_t command, size_t k);
 
   Context& context_;
+  const size_t index_;  // of the plan
   const LoadedPlan& plan_;
   std::map<std::vector<int64_t>, std::unique_ptr<Resolved>> cache_;
   Resolved* current_ = nullptr;
   Symbols symbols_;               // those of this run, run-time ones included
   std::vector<TensorView> views_;  // by buffer
-  std::vector<Owned> owned_;       // by buffer
-  AlignedPtr arena_, workspace_;
-  size_t arena_size_ = 0, workspace_size_ = 0;
+  std::vector<Block> owned_;       // by buffer: memory of those whose size only the run tells, and of inputs that come from the device
+  Block arena_, workspace_, device_arena_, device_workspace_, staging_;
+  std::vector<size_t> staging_offset_;  // by input
+  uint64_t generation_ = 0;             // counts how often blocks that recordings point into have moved
   std::map<std::pair<size_t, size_t>, std::unique_ptr<Frame>> bodies_;
   std::vector<Timing> timings_;
 };

@@ -4,14 +4,18 @@
 #include <algorithm>
 #include <set>
 
+#include "device/backend.hpp"
 #include "runtime/json.hpp"
 
 namespace carnot::runtime {
 namespace {
 
-Result<LoadedCommand> load_command(const engine::Command& c) {
+Result<LoadedCommand> load_command(const engine::Program& program, const engine::Command& c) {
   LoadedCommand loaded;
   loaded.command = &c;
+  loaded.copies = c.kernel == engine::kCopyKernel;
+  loaded.on_device = engine::runs_on(program, c) == engine::Place::kDevice;
+  if (loaded.copies || loaded.on_device) return loaded;
   if (c.kernel.starts_with("ref:")) {
     CARNOT_ASSIGN(loaded.op, ops::make_op(c.kernel.substr(4), c.params));
     const auto bodies = static_cast<size_t>(loaded.op.info().bodies);
@@ -86,6 +90,38 @@ std::string precision_of(const engine::Plan& plan, const engine::Command& c) {
   return fmt::format("{}>{}", dtype_name(in), dtype_name(out));
 }
 
+// Which copies are the caller's, and what the host looks at.
+void find_copies(LoadedPlan& loaded) {
+  const engine::Plan& plan = *loaded.plan;
+  const size_t n = plan.buffers.size();
+  loaded.host_reads.assign(n, false);
+  loaded.copied.assign(n, false);
+  loaded.output_copy.assign(plan.outputs.size(), -1);
+  const auto root = [&](int32_t b) { return static_cast<size_t>(loaded.root[static_cast<size_t>(b)]); };
+  std::vector<int> touched(n, 0);
+  for (const LoadedCommand& c : loaded.commands) {
+    loaded.uses_device = loaded.uses_device || c.on_device || c.copies;
+    for (const auto* list : {&c.command->inputs, &c.command->outputs})
+      for (int32_t b : *list)
+        if (b >= 0) ++touched[root(b)];
+    if (!c.copies && !c.on_device)
+      for (int32_t b : c.command->inputs)
+        if (b >= 0) loaded.host_reads[root(b)] = true;
+  }
+  for (int32_t b : plan.outputs) loaded.host_reads[root(b)] = loaded.host_reads[root(b)] || plan.buffers[root(b)].kind == engine::BufferKind::kInput;
+  for (LoadedCommand& c : loaded.commands) {
+    if (!c.copies) continue;
+    const int32_t from = c.command->inputs[0], to = c.command->outputs[0];
+    const auto from_host = plan.buffers[static_cast<size_t>(from)].place == engine::Place::kHost;
+    c.copies_input = plan.buffers[static_cast<size_t>(from)].kind == engine::BufferKind::kInput;
+    const auto it = std::find(plan.outputs.begin(), plan.outputs.end(), to);
+    if (!from_host && it != plan.outputs.end() && std::count(plan.outputs.begin(), plan.outputs.end(), to) == 1 && loaded.root[static_cast<size_t>(to)] == to && touched[root(to)] == 1)
+      loaded.output_copy[static_cast<size_t>(c.copies_output = static_cast<int32_t>(it - plan.outputs.begin()))] = static_cast<int32_t>(&c - loaded.commands.data());
+    else
+      loaded.copied[root(from)] = loaded.copied[root(to)] = true;
+  }
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image image) {
@@ -95,12 +131,13 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image i
     LoadedPlan loaded;
     loaded.plan = &plan;
     for (const engine::Command& c : plan.commands) {
-      auto command = load_command(c);
+      auto command = load_command(engine->image_.program, c);
       if (!command) return std::move(command.error()).within(fmt::format("command '{}' of {}", c.kernel, c.where));
       loaded.commands.push_back(std::move(*command));
     }
     find_lifetimes(loaded);
     CARNOT_RETURN_IF_ERROR(check_order(loaded));
+    find_copies(loaded);
     std::set<std::string> symbols;
     for (const engine::Buffer& b : plan.buffers)
       for (const Dim& d : b.shape) d.collect_symbols(symbols);
@@ -115,6 +152,26 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::load(const std::string
   auto engine = create(std::move(image));
   if (!engine) return std::move(engine.error()).within(path);
   return engine;
+}
+
+Result<std::shared_ptr<const OnDevice>> LoadedEngine::on_device(const std::string& name) const {
+  const std::string kind = program().device_kind();
+  if (kind.empty()) {
+    if (name.empty() || name == "cpu") return std::shared_ptr<const OnDevice>();
+    return invalid("the engine was built for the CPU, it cannot run on '{}'; build it with --device {}", name, name.substr(0, name.find(':')));
+  }
+  int ordinal = 0;
+  if (!name.empty() && name != kind) {
+    CARNOT_ASSIGN(const device::DeviceName wanted, device::parse_device(name));
+    if (wanted.kind != kind) return invalid("the engine was built for '{}', it cannot run on '{}'; build it with --device {}", program().target, name, name);
+    ordinal = wanted.ordinal;
+  }
+  const std::lock_guard lock(mutex_);
+  if (auto known = on_device_[ordinal].lock()) return known;
+  auto made = OnDevice::create(image_, kind, ordinal);
+  if (!made) return std::move(made.error()).within(fmt::format("the engine is for '{}'", program().target));
+  on_device_[ordinal] = *made;
+  return *made;
 }
 
 std::string LoadedEngine::describe_json() const {
@@ -157,6 +214,12 @@ std::string LoadedEngine::describe_json() const {
     for (const engine::Command& c : plan.commands) {
       json.begin_object();
       json.field("kernel", c.kernel);
+      json.field("device", c.kernel != engine::kCopyKernel ? (engine::runs_on(p, c) == engine::Place::kDevice ? p.device_kind() : "cpu")
+                           : plan.buffers[static_cast<size_t>(c.outputs[0])].place == engine::Place::kDevice ? "cpu -> " + p.device_kind() : p.device_kind() + " -> cpu");
+      if (c.kernel == engine::kCopyKernel) {
+        const engine::Buffer& b = plan.buffers[static_cast<size_t>(c.outputs[0])];
+        json.field("bytes", (size_of(b.shape) * Dim(static_cast<int64_t>(dtype_size(b.dtype)))).str());
+      }
       json.field("where", c.where);
       json.field("note", c.note);
       json.field("precision", precision_of(plan, c));

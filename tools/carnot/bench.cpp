@@ -15,7 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Arguments {
-  std::string engine;
+  std::string engine, device;
   std::vector<std::string> shapes;
   int threads = 0;
   double seconds = 3;
@@ -58,9 +58,9 @@ Result<std::vector<Constant>> make_inputs(const Engine& engine, const std::vecto
 
 Status bench(const Arguments& a) {
   double build_seconds = 0;
-  CARNOT_ASSIGN(const Engine engine, open_engine(a.engine, &build_seconds));
+  CARNOT_ASSIGN(const Engine engine, open_engine(a.engine, &build_seconds, a.device));
   CARNOT_ASSIGN(const std::vector<Constant> inputs, make_inputs(engine, a.shapes));
-  Session session(engine, {.threads = a.threads, .profile = a.profile});
+  Session session(engine, {.threads = a.threads, .profile = a.profile, .device = a.device});
   const std::vector<IoInfo> infos = engine.inputs();
   for (size_t i = 0; i < inputs.size(); ++i)
     session.set_input(infos[i].name, TensorRef(infos[i].dtype, inputs[i].dims, const_cast<void*>(inputs[i].data)));
@@ -110,6 +110,7 @@ void add_bench(CLI::App& app, int* exit_code) {
   CLI::App* c = app.add_subcommand("bench", "Time an engine (or model) on random inputs");
   c->add_option("engine", a->engine, "engine or ONNX file")->required();
   c->add_option("--shape", a->shapes, "NAME:1x3x224x224; dynamic dims of inputs that are not named are 1");
+  c->add_option("--device", a->device, "where a model is built for and an engine runs: cpu, cuda, cuda:1");
   c->add_option("--threads", a->threads, "threads (0: one per core)")->capture_default_str();
   c->add_option("--seconds", a->seconds, "how long to measure")->capture_default_str();
   c->add_flag("--profile", a->profile, "time of each command, slowest first");

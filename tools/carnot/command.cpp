@@ -128,7 +128,7 @@ Result<std::vector<std::byte>> build_model(const std::string& path, compiler::Bu
   return bytes;
 }
 
-Result<Engine> open_engine(const std::string& path, double* build_seconds) {
+Result<Engine> open_engine(const std::string& path, double* build_seconds, const std::string& device) {
   if (build_seconds) *build_seconds = 0;
   {
     CARNOT_ASSIGN(auto file, MappedFile::open(path));
@@ -141,14 +141,16 @@ Result<Engine> open_engine(const std::string& path, double* build_seconds) {
   const auto size = std::filesystem::file_size(path, error);
   const std::string folder = cache_folder();
   const auto compiler = std::filesystem::last_write_time("/proc/self/exe", error).time_since_epoch().count();
-  const size_t key = std::hash<std::string>()(fmt::format("{}|{}|{}|{}|{}", real, stamp, size, compiler, carnot_version()));
+  const size_t key = std::hash<std::string>()(fmt::format("{}|{}|{}|{}|{}|{}", device, real, stamp, size, compiler, carnot_version()));
   const std::string cached = fmt::format("{}/{}-{:016x}.engine", folder, std::filesystem::path(path).stem().string(), key);
   if (!folder.empty() && std::filesystem::exists(cached, error)) {
     carnot_engine* handle = nullptr;
     if (carnot_engine_load(cached.c_str(), &handle) == CARNOT_OK) return Engine(handle);
   }
+  compiler::BuildOptions options;
+  if (!device.empty()) options.device = device;
   const auto begin = std::chrono::steady_clock::now();
-  CARNOT_ASSIGN(const std::vector<std::byte> bytes, build_model(path, {}, false));
+  CARNOT_ASSIGN(const std::vector<std::byte> bytes, build_model(path, options, false));
   if (build_seconds) *build_seconds = seconds_since(begin);
   std::filesystem::create_directories(folder, error);
   if (!folder.empty() && engine::write_file(cached, bytes)) return Engine::load(cached);

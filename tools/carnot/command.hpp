@@ -34,6 +34,6 @@ Result<std::pair<std::string, compiler::ShapeRange>> parse_shape(const std::stri
 // Imports and compiles with a progress line on a terminal.
 Result<std::vector<std::byte>> build_model(const std::string& path, compiler::BuildOptions options, bool quiet);
 // The engine of a path: an engine file is loaded; a model is built with defaults and cached under the user's cache folder.
-Result<Engine> open_engine(const std::string& path, double* build_seconds);
+Result<Engine> open_engine(const std::string& path, double* build_seconds, const std::string& device = "");
 
 }  // namespace carnot::tool

@@ -7,7 +7,7 @@ namespace carnot::tool {
 namespace {
 
 struct Arguments {
-  std::string engine, output;
+  std::string engine, device, output;
   std::vector<std::string> inputs;
   int threads = 0;
 };
@@ -27,8 +27,8 @@ std::string summary(const TensorView& view) {
 }
 
 Status run(const Arguments& a) {
-  CARNOT_ASSIGN(const Engine engine, open_engine(a.engine, nullptr));
-  Session session(engine, {.threads = a.threads});
+  CARNOT_ASSIGN(const Engine engine, open_engine(a.engine, nullptr, a.device));
+  Session session(engine, {.threads = a.threads, .device = a.device});
   std::vector<Constant> arrays;  // alive until the run is over
   for (const std::string& text : a.inputs) {
     const size_t equals = text.find('=');
@@ -56,6 +56,7 @@ void add_run(CLI::App& app, int* exit_code) {
   c->add_option("engine", a->engine, "engine or ONNX file")->required();
   c->add_option("-i,--input", a->inputs, "NAME=FILE.npy, once for each input");
   c->add_option("-o,--output", a->output, "OUT.npz: all outputs");
+  c->add_option("--device", a->device, "where a model is built for and an engine runs: cpu, cuda, cuda:1");
   c->add_option("--threads", a->threads, "threads (0: one per core)")->capture_default_str();
   c->callback([a, exit_code] {
     Status status = run(*a);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of a run that concerns a device: copies, launches and recordings.
+#include "runtime/frame_detail.hpp"
+
+namespace carnot::runtime {
+
+namespace {
+// Larger inputs are copied from where they lie: staging them would double the memory.
+constexpr size_t kMostStaged = size_t{64} << 20;
+}  // namespace
+
+bool Frame::given_on_device(size_t input) const { return main() && input < context_.input_on_device.size() && context_.input_on_device[input]; }
+bool Frame::taken_on_device(size_t output) const { return main() && output < context_.output_on_device.size() && context_.output_on_device[output]; }
+
+void Frame::find_segments(Resolved& resolved) const {
+  for (size_t c = 0; c < plan_.commands.size(); ++c) {
+    const LoadedCommand& command = plan_.commands[c];
+    const bool fits = (command.on_device || (command.copies && !command.copies_input && command.copies_output < 0)) && !resolved.commands[c].dynamic;
+    if (!fits) continue;
+    auto& segments = resolved.segments;
+    if (segments.empty() || segments.back().last + 1 != c) segments.push_back({c, c});
+    segments.back().last = c;
+    segments.back().touches_host = segments.back().touches_host || command.copies;
+  }
+}
+
+// Room for the inputs that are copied to the device, and those of the device that commands of the host read.
+Status Frame::take_inputs(std::span<const TensorView> inputs) {
+  size_t bytes = 0;
+  staging_offset_.assign(inputs.size(), SIZE_MAX);
+  for (const LoadedCommand& command : plan_.commands) {
+    if (!command.copies_input) continue;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (plan_.plan->inputs[i] != command.command->inputs[0] || staging_offset_[i] != SIZE_MAX || given_on_device(i) || inputs[i].bytes() > kMostStaged) continue;
+      staging_offset_[i] = bytes;
+      bytes += (inputs[i].bytes() + 63) / 64 * 64;
+    }
+  }
+  if (bytes > 0) {
+    CARNOT_RETURN_IF_ERROR(context_.wait());  // the last run may still read it
+    CARNOT_RETURN_IF_ERROR(grow(staging_, std::max(bytes, staging_.capacity), Where::kPinned));
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto b = static_cast<size_t>(plan_.plan->inputs[i]);
+    if (!given_on_device(i) || !plan_.host_reads[b] || inputs[i].bytes() == 0) continue;
+    CARNOT_RETURN_IF_ERROR(grow(owned_[b], std::max(inputs[i].bytes(), owned_[b].capacity), Where::kPinned));
+    context_.busy = true;
+    CARNOT_RETURN_IF_ERROR(context_.stream->copy(owned_[b].get(), inputs[i].data, inputs[i].bytes()));
+    CARNOT_RETURN_IF_ERROR(context_.wait());
+    views_[b].data = owned_[b].get();
+  }
+  return {};
+}
+
+Status Frame::run_copy(size_t index) {
+  const Ready& ready = current_->commands[index];
+  const LoadedCommand& command = plan_.commands[index];
+  const TensorView &from = ready.in[0], &to = ready.out[0];
+  if (from.bytes() != to.bytes()) return fail(Code::kDataCorrupt, "a copy of {} goes to {}", to_string(from.dims), to_string(to.dims));
+  if (from.bytes() == 0) return {};
+  // The caller wants it on the device: it goes there at the end.
+  if (command.copies_output >= 0 && taken_on_device(static_cast<size_t>(command.copies_output))) return {};
+  const void* data = from.data;
+  if (command.copies_input)
+    for (size_t i = 0; i < staging_offset_.size(); ++i) {
+      if (plan_.plan->inputs[i] != command.command->inputs[0] || staging_offset_[i] == SIZE_MAX) continue;
+      void* const staged = static_cast<char*>(staging_.get()) + staging_offset_[i];
+      data = std::memcpy(staged, from.data, from.bytes());
+    }
+  context_.busy = context_.dirty = true;
+  return context_.stream->copy(to.data, data, from.bytes());
+}
+
+Status Frame::run_on_device(size_t index) {
+  Ready& ready = current_->commands[index];
+  const device::Kernel& kernel = *kernel_of(index);
+  if (ready.dynamic)
+    CARNOT_RETURN_IF_ERROR(grow(device_workspace_, std::max(device_workspace_.capacity, kernel.workspace(ready.in, ready.out, context_.pool->threads())), Where::kDevice));
+  context_.busy = true;
+  return kernel.run({ready.in, ready.out, device_workspace_.get(), context_.pool.get(), context_.stream.get()});
+}
+
+Status Frame::run_segment(Segment& segment) {
+  device::Stream& stream = *context_.stream;
+  if (segment.generation != generation_) {
+    segment.runs = 0;
+    segment.recording.reset();
+    segment.generation = generation_;
+  }
+  const auto run_all = [&]() -> Status {
+    for (size_t c = segment.first; c <= segment.last; ++c) {
+      Status status = run_command(c);
+      if (!status) return std::move(status.error()).within(plan_.plan->commands[c].where);
+    }
+    return {};
+  };
+  // What is lazily loaded has been by the second run, so that it can be recorded.
+  if (!segment.recording && segment.runs++ > 0 && !segment.refused) {
+    CARNOT_RETURN_IF_ERROR(stream.begin_recording());
+    Status status = run_all();
+    auto recording = stream.end_recording();
+    if (status && recording)
+      segment.recording = std::move(*recording);
+    else
+      segment.refused = true;
+  }
+  context_.busy = true;
+  context_.dirty = context_.dirty || segment.touches_host;
+  return segment.recording ? stream.replay(*segment.recording) : run_all();
+}
+
+}  // namespace carnot::runtime
