@@ -108,7 +108,7 @@ std::string tile_text(Kernel& k, const Laid& l, std::string_view type) {
 Result<Candidate> copy_parts(Kernel& kernel, std::vector<Part> parts, size_t element_bytes, std::string_view family) {
   const char* types[] = {"unsigned char", "unsigned short", "unsigned", "unsigned long long"};
   const std::string_view type = types[element_bytes == 1 ? 0 : element_bytes == 2 ? 1 : element_bytes == 4 ? 2 : 3];
-  Dim blocks = 0;
+  std::vector<Dim> blocks;
   // Blocks of different parts stand side by side, so that what lies side by side in memory is written at about the same time.
   kernel.body = fmt::format("  const I block = quotient<I>((I)blockIdx.x, {}), blocks = (I)gridDim.x / {}, part = (I)blockIdx.x - block * {};\n", parts.size(), parts.size(), parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -119,10 +119,10 @@ Result<Candidate> copy_parts(Kernel& kernel, std::vector<Part> parts, size_t ele
     std::string guard = parts.size() > 1 ? fmt::format("part == {}", i) : "true";
     if (parts.size() > 1 && l.tile_axis >= 0) guard += fmt::format(" && block < {}", kernel.value(l.blocks));
     kernel.body += parts.size() > 1 ? fmt::format("  if ({}) {{\n{}  }}\n", guard, text) : text;
-    blocks = i == 0 ? l.blocks : Dim::max(blocks, l.blocks);
+    blocks.push_back(l.blocks);
   }
   if (kernel.fails()) return fail(Code::kInternal, "a dim that no operand tells");
-  return kernel.finish(family, {.x = blocks * Dim(static_cast<int64_t>(parts.size()))});
+  return kernel.finish(family, {.x = greatest(std::move(blocks)) * Dim(static_cast<int64_t>(parts.size()))});
 }
 
 }  // namespace carnot::tactics::cuda

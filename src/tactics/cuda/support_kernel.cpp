@@ -130,11 +130,12 @@ Result<Candidate> Kernel::finish(std::string_view family, const Grid& grid) {
   if (outputs_.size() != problem_.node.outputs.size()) return fail(Code::kInternal, "a kernel declares {} of {} outputs", outputs_.size(), problem_.node.outputs.size());
   // Where all sizes are numbers the type of indices is known; else the entry chooses. Some room is left for threads beyond the end.
   constexpr int64_t kLimit = (int64_t{1} << 31) - (int64_t{1} << 22);
-  Dim most = 1;
+  std::vector<Dim> counts{1};
   for (const auto* operands : {&inputs_, &outputs_})
     for (const Operand& o : *operands)
-      if (o.shape) most = Dim::max(most, size_of(shape(*o.shape)));
-  for (const Dim& d : sizes_) most = Dim::max(most, d);
+      if (o.shape) counts.push_back(size_of(shape(*o.shape)));
+  counts.insert(counts.end(), sizes_.begin(), sizes_.end());
+  const Dim most = greatest(std::move(counts));
   const bool chooses = !most.is_constant();
   const std::string limit = chooses ? value(most) : "";
   if (fails_) return fail(Code::kInternal, "a dim that no operand tells");
@@ -178,6 +179,12 @@ Result<Candidate> Kernel::finish(std::string_view family, const Grid& grid) {
   c.note = std::string(family);
   c.in_place = in_place_;
   return c;
+}
+
+Dim greatest(std::vector<Dim> dims) {
+  for (; dims.size() > 1; dims.resize((dims.size() + 1) / 2))
+    for (size_t i = 0; i < dims.size(); i += 2) dims[i / 2] = i + 1 < dims.size() ? Dim::max(dims[i], dims[i + 1]) : dims[i];
+  return dims.empty() ? Dim(0) : dims[0];
 }
 
 Shape strides_of(const Shape& shape) {

@@ -94,6 +94,8 @@ struct Space {
   void collapse();
 };
 // Row-major strides.
+// The greatest of many, as a tree: a chain of max() would be too deep for the reader of expressions.
+Dim greatest(std::vector<Dim> dims);
 Shape strides_of(const Shape& shape);
 // Those of an operand that broadcasts to `to`: 0 where it has one element; where only a run can tell, an expression that becomes 0.
 Shape broadcast_strides(const Shape& operand, const Shape& to);
