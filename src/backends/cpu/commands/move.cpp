@@ -114,6 +114,7 @@ class SliceKernel final : public Kernel {
       if (step == 0 || named[a]) return invalid("step 0, or axis {} twice", a);
       named[a] = true;
       const int64_t n = x.dims[a];
+      step = std::clamp<int64_t>(step, -n - 1, n + 1);  // a longer step takes one element likewise, and cannot overflow
       if (start < 0) start += n;
       if (end < 0) end += n;
       start = std::clamp<int64_t>(start, step > 0 ? 0 : -1, step > 0 ? n : n - 1);
