@@ -26,11 +26,31 @@ struct Settings {
   std::map<std::string, std::tuple<Dims, Dims, Dims>> shapes;
   nb::object progress;
   std::vector<std::string> layer_precision;
+  nb::dict more;  // the settings that most builds leave alone
 };
+
+template <typename T>
+T get_or(const nb::dict& dict, const char* key, T otherwise) {
+  return dict.contains(key) ? nb::cast<T>(dict[key]) : otherwise;
+}
+
+nb::list to_rows(const std::vector<carnot::CheckResult::Row>& rows) {
+  nb::list out;
+  for (const auto& r : rows) out.append(nb::make_tuple(r.name, r.where, r.kernel, r.max_abs, r.relative, r.cosine, r.tolerance, r.passed, r.problem));
+  return out;
+}
 
 carnot::BuildSettings to_settings(const Settings& s) {
   carnot::BuildSettings out{.device = s.device, .precision = s.precision, .layer_precision = s.layer_precision, .effort = s.effort};
   for (const auto& [name, range] : s.shapes) out.shapes[name] = {std::get<0>(range), std::get<1>(range), std::get<2>(range)};
+  out.check = get_or(s.more, "check", false);
+  out.check_tolerance = get_or(s.more, "check_tolerance", 0.0);
+  out.threads = get_or(s.more, "threads", 0);
+  if (s.more.contains("on_check"))
+    out.on_check = [call = nb::object(s.more["on_check"]).ptr()](const carnot::CheckResult& r) {
+      nb::gil_scoped_acquire acquire;
+      nb::borrow(call)(r.passed, r.text, to_rows(r.outputs), to_rows(r.layers));
+    };
   // Signals and callbacks are looked at between steps: Ctrl-C cancels a build.
   out.progress = [progress = s.progress.ptr()](std::string_view phase, double done) {
     nb::gil_scoped_acquire acquire;
@@ -93,19 +113,19 @@ NB_MODULE(_compiler, m) {
   m.def("build_onnx_file",
         [](const std::string& path, const std::string& device, const std::string& precision, const std::string& effort,
            const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress,
-           const std::vector<std::string>& layer_precision) {
-          const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision});
+           const std::vector<std::string>& layer_precision, nb::dict more) {
+          const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision, more});
           return guarded([&] { return carnot::build_onnx(path, settings); });
         },
-        "path"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a = std::vector<std::string>());
+        "path"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a, "more"_a);
   m.def("build_onnx_bytes",
         [](nb::bytes data, const std::string& device, const std::string& precision, const std::string& effort,
            const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress,
-           const std::vector<std::string>& layer_precision) {
-          const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision});
+           const std::vector<std::string>& layer_precision, nb::dict more) {
+          const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision, more});
           return guarded([&] { return carnot::build_onnx(data.c_str(), data.size(), settings); });
         },
-        "data"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a = std::vector<std::string>());
+        "data"_a, "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a, "more"_a);
 
   nb::class_<carnot::Value>(m, "Value")
       .def(nb::init<>())
@@ -140,9 +160,9 @@ NB_MODULE(_compiler, m) {
       .def("build",
            [](const carnot::Network& n, const std::string& device, const std::string& precision, const std::string& effort,
               const std::map<std::string, std::tuple<Dims, Dims, Dims>>& shapes, nb::object progress,
-           const std::vector<std::string>& layer_precision) {
-             const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision});
+           const std::vector<std::string>& layer_precision, nb::dict more) {
+             const auto settings = to_settings({device, precision, effort, shapes, progress, layer_precision, more});
              return guarded([&] { return n.build(settings); });
            },
-           "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a = std::vector<std::string>());
+           "device"_a, "precision"_a, "effort"_a, "shapes"_a, "progress"_a.none(), "layer_precision"_a, "more"_a);
 }

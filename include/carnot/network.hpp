@@ -83,12 +83,34 @@ struct ShapeProfile {
   std::vector<int64_t> min, opt, max;
 };
 
+// What the check of a build found, see BuildSettings::check.
+struct CheckResult {
+  struct Row {
+    std::string name;           // of the output, or of the value in the source model
+    std::string where, kernel;  // layers: nodes of the source model and the kernel that runs them
+    double max_abs = 0;         // largest absolute error
+    double relative = 0;        // the same relative to the value's range
+    double cosine = 1;
+    double tolerance = 0;  // of `relative`
+    bool passed = false;
+    std::string problem;  // not empty: cannot be compared, and why
+  };
+  bool passed = false;
+  std::vector<Row> outputs, layers;
+  std::string text;  // the report, readable
+};
+
 struct BuildSettings {
   std::string device = "cpu";
   std::string precision = "fp32";                 // of the whole network: fp32, tf32, bf16 or fp16
   std::vector<std::string> layer_precision = {};  // "GLOB:TYPE" by name of a node or result, "op=Softmax:fp16"; the last that matches wins
   std::string effort = "heuristic";
   std::map<std::string, ShapeProfile> shapes = {};  // by input; those not named keep their symbolic dims
+  // Runs the engine and the reference, node by node, on the same random inputs; an engine that is out of tolerance is an Exception.
+  bool check = false;
+  double check_tolerance = 0;                              // relative to an output's range; 0: what fits the precision
+  std::function<void(const CheckResult&)> on_check = {};  // gets the report, good or bad
+  int threads = 0;                                         // of the runs that a build makes; 0: all cores
   // Called between steps with the phase and the share that is done (0..1); false cancels.
   std::function<bool(std::string_view phase, double done)> progress = {};
 };

@@ -43,6 +43,43 @@ def _write(path, data):
         raise
 
 
+@dataclass(frozen=True)
+class CheckedValue:
+    """How far a value of the engine lies from the reference's: an output, or what is left of a layer of the source model."""
+    name: str
+    where: str          # layers: nodes of the source model
+    kernel: str
+    max_abs: float
+    relative: float     # to the range of the reference's value
+    cosine: float
+    tolerance: float    # of `relative`
+    passed: bool
+    problem: str        # not empty: cannot be compared, and why
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What build(check=True) found."""
+    passed: bool
+    text: str
+    outputs: tuple
+    layers: tuple       # in the order of execution
+
+    def worst(self, count=5):
+        return sorted(self.layers, key=lambda v: (not v.problem, -v.relative / v.tolerance))[:count]
+
+    def __str__(self):
+        return self.text
+
+
+class CheckError(Error):
+    """The engine is out of tolerance; `report` says where."""
+
+    def __init__(self, message, report):
+        super().__init__(f"{message}\n{report}")
+        self.report = report
+
+
 class Engine:
     """A built network. Immutable; any number of sessions may run it."""
 
@@ -51,6 +88,7 @@ class Engine:
         self.inputs = _tensors(handle.inputs())
         self.outputs = _tensors(handle.outputs())
         self.metadata = Metadata(handle)
+        self.check = None  # the CheckReport, if it was built with check=True
 
     def save(self, path):
         path = os.fspath(path)
@@ -142,27 +180,44 @@ def _ranges(shapes):
     return out
 
 
-def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic", progress=None, layer_precision=None):
+def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic", progress=None, layer_precision=None,
+          check=False, check_tolerance=None, threads=0):
     """An engine from an ONNX file (path, bytes or onnx.ModelProto) or a carnot.Network.
 
     shapes: {input: dims or (min, opt, max)}; inputs that are not named keep their dynamic dims.
     precision: "fp32", "tf32", "bf16" or "fp16" for the whole network; layer_precision: {glob: type} for single layers by the name of a node
     or result of the model, or {"op=Softmax": type}; the last that matches wins. Inputs and outputs keep the model's types.
     progress: called with (phase, share done); returning False cancels.
+    check: run the engine and the reference, node by node, on the same random inputs. The engine's `check` is the report; an
+    engine that is out of tolerance is a CheckError. check_tolerance: relative to an output's range, by default 1e-4 for fp32.
+    threads: of the runs that the build makes, 0 for all cores.
     """
     from . import _compiler
     from .network import Network
+    reports = []
+
+    def on_check(passed, text, outputs, layers):
+        reports.append(CheckReport(passed, text, *(tuple(CheckedValue(*row) for row in rows) for rows in (outputs, layers))))
+
+    more = dict(check=bool(check), check_tolerance=float(check_tolerance or 0), threads=int(threads), on_check=on_check)
     settings = dict(device=device, precision=precision, effort=effort, shapes=_ranges(shapes), progress=progress,
-                    layer_precision=[f"{glob}:{dtype}" for glob, dtype in (layer_precision or {}).items()])
-    if isinstance(model, Network):
-        data = model._handle.build(**settings)
-    elif hasattr(model, "SerializeToString"):
-        data = _compiler.build_onnx_bytes(model.SerializeToString(), **settings)
-    elif isinstance(model, (bytes, bytearray, memoryview)):
-        data = _compiler.build_onnx_bytes(bytes(model), **settings)
-    else:
-        data = _compiler.build_onnx_file(os.fspath(model), **settings)
-    return Engine(_runtime.Engine.from_bytes(data))
+                    layer_precision=[f"{glob}:{dtype}" for glob, dtype in (layer_precision or {}).items()], more=more)
+    try:
+        if isinstance(model, Network):
+            data = model._handle.build(**settings)
+        elif hasattr(model, "SerializeToString"):
+            data = _compiler.build_onnx_bytes(model.SerializeToString(), **settings)
+        elif isinstance(model, (bytes, bytearray, memoryview)):
+            data = _compiler.build_onnx_bytes(bytes(model), **settings)
+        else:
+            data = _compiler.build_onnx_file(os.fspath(model), **settings)
+    except Error as problem:
+        if reports and not reports[-1].passed:
+            raise CheckError(problem, reports[-1]) from None
+        raise
+    engine = Engine(_runtime.Engine.from_bytes(data))
+    engine.check = reports[-1] if reports else None
+    return engine
 
 
 def _cache_file(path):

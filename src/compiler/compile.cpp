@@ -5,16 +5,22 @@
 
 #include "base/log.hpp"
 #include "compiler/assign.hpp"
+#include "compiler/check.hpp"
 #include "compiler/cuda_code.hpp"
 #include "compiler/pipeline.hpp"
 #include "compiler/plan_builder.hpp"
+#include "compiler/trial.hpp"
 #include "device/backend.hpp"
 #include "passes/support_precision.hpp"
 
 namespace carnot::compiler {
 namespace {
 
+constexpr double kBuildShare = 0.2;  // of the progress, where a check follows
+
 Status check_options(const BuildOptions& options) {
+  if (options.check && options.device != "cpu")
+    return fail(Code::kUnsupported, "--check compares engines of the CPU in this build; leave it out for device '{}', or check a build for the CPU", options.device);
   if (!options.calibration.empty())
     return fail(Code::kUnsupported, "--calibration finds the scales of int8 and fp8, which this build does not offer yet; leave it out and use --precision fp16 or bf16");
   if (options.effort != "heuristic")
@@ -101,9 +107,10 @@ void record_precision(const passes::PrecisionSettings& settings, const passes::P
 
 }  // namespace
 
-Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const BuildOptions& options) {
+Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOptions& options) {
   CARNOT_RETURN_IF_ERROR(check_options(options));
   CARNOT_ASSIGN(const tactics::Target target, parse_target(options.device));
+  for (const auto& v : graph->values()) v->source = v->name;
   CARNOT_RETURN_IF_ERROR(apply_shapes(*graph, options.shapes));
   const size_t nodes = graph->nodes().size();
   CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
@@ -129,7 +136,38 @@ Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const B
   record_precision(precision, precision_report, built.program.build);
   CARNOT_LOG(1, "build", "{} nodes -> {} commands, {} of them on the reference", nodes, built.program.plans[0].commands.size(), reference);
   if (options.progress && !options.progress("plan", 0.95)) return fail(Code::kCancelled, "the build was cancelled");
-  return engine::write_bytes(built.program, built.constants, code);
+  CARNOT_ASSIGN(std::vector<std::byte> bytes, engine::write_bytes(built.program, built.constants, code));
+  return Compiled{std::move(bytes), std::move(built.value_sources)};
+}
+
+Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const BuildOptions& options) {
+  if (!options.check) {
+    CARNOT_ASSIGN(Compiled compiled, compile_traced(std::move(graph), options));
+    return std::move(compiled.bytes);
+  }
+  const std::unique_ptr<ir::Graph> source = graph->clone(nullptr);
+  BuildOptions first = options;
+  // The reference takes most of the time.
+  if (options.progress) first.progress = [&](std::string_view phase, double done) { return options.progress(phase, done * kBuildShare); };
+  CARNOT_ASSIGN(Compiled compiled, compile_traced(std::move(graph), first));
+  // One narrow layer is enough to make the whole network's outputs coarse.
+  double allowed = check_tolerance(options.precision);
+  for (const std::string& rule : options.layer_precision) allowed = std::max(allowed, check_tolerance(std::string_view(rule).substr(rule.rfind(':') + 1)));
+  CheckOptions check{.tolerance = options.check_tolerance > 0 ? options.check_tolerance : allowed,
+                     .sizes = trial_sizes(*source, options.shapes, Trial::kCheck),
+                     .threads = options.threads};
+  if (options.progress) check.progress = [&](double done) { return options.progress("check", kBuildShare + (1 - kBuildShare) * done); };
+  auto report = check_engine(*source, compiled.bytes, compiled.sources, check);
+  if (!report) return report.error().code == Code::kCancelled ? report.error() : std::move(report.error()).within("--check");
+  if (options.on_check) options.on_check(*report);
+  if (!report->passed()) {
+    const auto bad = std::find_if(report->outputs.begin(), report->outputs.end(), [](const CheckedValue& v) { return !v.passed(); });
+    const CheckedValue* layer = report->first_bad();
+    return invalid("--check: output '{}' differs from the reference: {}{}", bad->name,
+                   bad->difference.problem.empty() ? fmt::format("{:.3g} of its range, allowed are {:g}", bad->difference.relative, bad->tolerance) : bad->difference.problem,
+                   layer ? fmt::format("; the first layer that differs is {} on {}", layer->where, layer->kernel) : "");
+  }
+  return std::move(compiled.bytes);
 }
 
 }  // namespace carnot::compiler

@@ -11,6 +11,8 @@
 
 namespace carnot::compiler {
 
+struct CheckReport;
+
 // The range of an input's dims: one entry where min = opt = max.
 struct ShapeRange {
   Dims min, opt, max;
@@ -23,6 +25,11 @@ struct BuildOptions {
   std::vector<std::string> layer_precision;  // GLOB:TYPE, see passes/support_precision.hpp; the last that matches wins
   std::string calibration;                   // data to find scales with; refused until int8 and fp8 are there
   std::string effort = "heuristic";
+  // Compares the engine with the reference once it is built (see compiler/check.hpp); one that is out of tolerance is an error.
+  bool check = false;
+  double check_tolerance = 0;                            // relative to an output's range; 0: what fits the precision
+  std::function<void(const CheckReport&)> on_check;      // gets the report, good or bad
+  int threads = 0;                                       // of the check's and the tuner's runs; 0: all cores
   std::string stop_after;  // phase: compile() then fails with kCancelled after `on_stop` was called
   std::function<void(const ir::Graph&, std::string_view phase)> on_stop;
   // Called between steps with the phase's name and the share of the build that is done, 0..1. False cancels the build.
@@ -31,5 +38,12 @@ struct BuildOptions {
 
 // Same graph and options, same bytes. Errors name the node.
 Result<std::vector<std::byte>> compile(std::unique_ptr<ir::Graph> graph, const BuildOptions& options);
+
+// The same with what a check needs: by buffer of plan 0 the value of `graph` that it equals, or "".
+struct Compiled {
+  std::vector<std::byte> bytes;
+  std::vector<std::string> sources;
+};
+Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOptions& options);
 
 }  // namespace carnot::compiler

@@ -78,6 +78,10 @@ class PlanBuilder {
     SharingHints hints{in_place_, {}};
     for (const Buffer& b : plan_.buffers) hints.sized.push_back(sized_before_run(b.shape));
     share_in_place(plan_, hints);
+    if (index == 0) {
+      built_.value_sources.resize(plan_.buffers.size());
+      for (const auto& [value, buffer] : buffers_) built_.value_sources[static_cast<size_t>(buffer)] = value->source;
+    }
     built_.program.plans[index] = std::move(plan_);
     return {};
   }

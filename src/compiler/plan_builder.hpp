@@ -20,6 +20,7 @@ struct BuiltProgram {
   std::vector<engine::ConstantPiece> constants;
   std::vector<std::shared_ptr<const void>> owners;  // keep the pieces alive
   std::vector<std::string> sources;  // of the code that commands name by index
+  std::vector<std::string> value_sources;  // by buffer of plan 0: ir::Value::source
 };
 
 // Values lie where the command that writes them runs; where another place reads them, a copy is made once.

@@ -165,6 +165,7 @@ void Graph::replace_uses(Value* from, Value* to) {
   for (const Use& use : uses) set_input(use.node, use.index, to);
   for (Value*& output : outputs_)
     if (output == from) output = to;
+  if (!from->source.empty()) to->source = from->source;
 }
 
 void Graph::erase(Node* node) {
@@ -255,7 +256,10 @@ std::unique_ptr<Graph> Graph::clone(Graph* parent) const {
       options.out_names.push_back(v->name);
     }
     Node* node = copy->add_unchecked(n->op, std::move(inputs), std::move(facts), std::move(options));
-    for (size_t i = 0; i < n->outputs.size(); ++i) map[n->outputs[i]] = node->outputs[i];
+    for (size_t i = 0; i < n->outputs.size(); ++i) {
+      map[n->outputs[i]] = node->outputs[i];
+      node->outputs[i]->source = n->outputs[i]->source;
+    }
   }
   for (const Value* v : outputs_) copy->outputs_.push_back(map.at(v));
   copy->output_names_ = output_names_;

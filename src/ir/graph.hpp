@@ -31,6 +31,9 @@ struct Value {
   size_t producer_index = 0;
   std::vector<Use> uses;  // operands of nodes of this graph; being a graph output is no use
   Graph* graph = nullptr;
+  // The value of the source model that this one equals, up to layout; empty: none, or nobody asked (see compiler/check.hpp). Follows
+  // replace_uses().
+  std::string source;
 
   DType dtype() const { return facts.dtype; }
   const Shape& shape() const { return facts.shape; }

@@ -93,7 +93,7 @@ Result<std::vector<Constant>> interpret(const Node& node, std::span<const Tensor
   return results;
 }
 
-Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const TensorView> inputs) {
+Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const TensorView> inputs, const NodeObserver& observer) {
   if (inputs.size() != graph.inputs().size()) return invalid("graph '{}' takes {} inputs, got {}", graph.name, graph.inputs().size(), inputs.size());
   struct Slot {
     Constant tensor;
@@ -115,6 +115,7 @@ Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const Tens
     std::vector<TensorView> operands;
     for (const Value* v : node->inputs) operands.push_back(view(v));
     CARNOT_ASSIGN(std::vector<Constant> results, interpret(*node, operands));
+    if (observer) CARNOT_RETURN_IF_ERROR(observer(*node, results));
     for (size_t i = 0; i < results.size(); ++i) {
       const Value* v = node->outputs[i];
       if (!v->uses.empty() || graph.is_output(v)) slots[v] = {std::move(results[i]), v->uses.size()};

@@ -9,8 +9,11 @@
 
 namespace carnot::ir {
 
+// Sees the results of each node of the outermost graph once it has run; an error stops the run.
+using NodeObserver = std::function<Status(const Node& node, std::span<const Constant> results)>;
+
 // The outputs of `graph` for these inputs. Input shapes must fit the graph's; symbols need no values, all shapes come from data.
-Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const TensorView> inputs);
+Result<std::vector<Constant>> interpret(const Graph& graph, std::span<const TensorView> inputs, const NodeObserver& observer = {});
 
 // The outputs of one node for these operands (dtype kInvalid: absent).
 Result<std::vector<Constant>> interpret(const Node& node, std::span<const TensorView> inputs);

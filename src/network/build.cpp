@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a network or an ONNX file to the bytes of an engine.
+#include "compiler/check.hpp"
 #include "engine/writer.hpp"
 #include "importers/onnx/import.hpp"
 #include "impl.hpp"
@@ -9,6 +10,17 @@ namespace network_detail {
 
 void raise(const Error& error) { throw Exception(static_cast<carnot_status>(error.code), error.message); }
 
+static CheckResult to_result(const compiler::CheckReport& report) {
+  CheckResult out{.passed = report.passed(), .text = report.str()};
+  auto row = [](const compiler::CheckedValue& v) {
+    const compiler::Difference& d = v.difference;
+    return CheckResult::Row{v.name, v.where, v.kernel, d.max_abs, d.relative, d.cosine, v.tolerance, v.passed(), d.problem};
+  };
+  for (const auto& v : report.outputs) out.outputs.push_back(row(v));
+  for (const auto& v : report.layers) out.layers.push_back(row(v));
+  return out;
+}
+
 compiler::BuildOptions to_options(const BuildSettings& settings) {
   compiler::BuildOptions options;
   options.device = settings.device;
@@ -16,6 +28,10 @@ compiler::BuildOptions to_options(const BuildSettings& settings) {
   options.layer_precision = settings.layer_precision;
   options.effort = settings.effort;
   options.progress = settings.progress;
+  options.check = settings.check;
+  options.check_tolerance = settings.check_tolerance;
+  options.threads = settings.threads;
+  if (settings.on_check) options.on_check = [on_check = settings.on_check](const compiler::CheckReport& report) { on_check(to_result(report)); };
   for (const auto& [name, profile] : settings.shapes) options.shapes[name] = {profile.min, profile.opt, profile.max};
   return options;
 }

@@ -308,7 +308,10 @@ class Pass {
       ir::Value* back = form.plain_result ? z : add_transpose(g_, z, inverse(perm), node->where, node);
       CARNOT_CHECK(back);
       back->facts = y->facts;
-      if (!form.plain_result) twin_[back] = z;
+      if (!form.plain_result) {
+        twin_[back] = z;
+        z->source = y->source;
+      }
       g_.replace_uses(y, back);
       g_.rename(back, name);
     }

@@ -284,6 +284,7 @@ Status Frame::run_commands() {
       status = timed(c);
     }
     if (!status) return std::move(status.error()).within(fmt::format("node {}", plan_.plan->commands[begin].where));
+    if (context_.observe) context_.observe(*plan_.plan, c, current_->commands[c].out);
   }
   return {};
 }

@@ -2,6 +2,7 @@
 // One running instance of a plan: its symbols, its memory, its resolved commands. A session has one for the network and one for each
 // body it has entered. Used by one thread at a time.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -22,6 +23,8 @@ struct Context {
   uint64_t memory_limit = 0;  // bytes, 0: none
   uint64_t memory_used = 0;
   bool profile = false;
+  // Sees the results of each command right after it has run; later commands may write over them. Empty: nobody looks.
+  std::function<void(const engine::Plan& plan, size_t command, std::span<const TensorView> results)> observe = {};
   // Sessions of a device; null else.
   std::shared_ptr<const OnDevice> on_device;
   std::unique_ptr<device::Stream> stream;

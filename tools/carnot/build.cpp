@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "command.hpp"
+#include "compiler/check.hpp"
 #include "engine/writer.hpp"
 #include "ir/text.hpp"
 
@@ -13,7 +14,9 @@ namespace {
 struct Arguments {
   std::string model, output, device = "cpu", precision = "fp32", effort = "heuristic", stop_after, calibration;
   std::vector<std::string> shapes, layer_precision;
-  bool quiet = false;
+  bool quiet = false, check = false;
+  double check_tolerance = 0;
+  int threads = 0;
 };
 
 int build(const Arguments& a) {
@@ -24,6 +27,11 @@ int build(const Arguments& a) {
   options.calibration = a.calibration;
   options.effort = a.effort;
   options.stop_after = a.stop_after;
+  options.check = a.check;
+  options.check_tolerance = a.check_tolerance;
+  options.threads = a.threads;
+  std::string checked;
+  options.on_check = [&](const compiler::CheckReport& report) { checked = report.str(); };
   bool stopped = false;
   options.on_stop = [&](const ir::Graph& graph, std::string_view) {
     stopped = true;
@@ -37,12 +45,18 @@ int build(const Arguments& a) {
   const auto begin = std::chrono::steady_clock::now();
   auto bytes = build_model(a.model, options, a.quiet);
   if (stopped) return kDone;
-  if (!bytes) return report(bytes.error());
+  if (!bytes) {
+    const int code = report(bytes.error());
+    std::fputs(checked.c_str(), stderr);
+    return code;
+  }
   const std::string output = a.output.empty() ? std::filesystem::path(a.model).stem().string() + ".engine" : a.output;
   if (Status status = engine::write_file(output, *bytes); !status) return report(status.error());
-  if (!a.quiet)
+  if (!a.quiet) {
+    std::fputs(checked.c_str(), stderr);
     std::fprintf(stderr, "%s: %.1f MB, built in %.2f s\n", output.c_str(), static_cast<double>(bytes->size()) / 1e6,
                  std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
   return kDone;
 }
 
@@ -61,6 +75,10 @@ void add_build(CLI::App& app, int* exit_code) {
       ->allow_extra_args(false);
   c->add_option("--calibration", a->calibration, "data to find the scales of int8 and fp8 with (not available yet)");
   c->add_option("--effort", a->effort, "heuristic: choose kernels without timing them")->capture_default_str();
+  c->add_flag("--check", a->check, "compare the engine with the reference, run node by node on the same random inputs; refuse it if an output is out of tolerance");
+  c->add_option("--check-tolerance", a->check_tolerance, "largest difference that --check allows, relative to an output's range (default: 1e-4 for fp32)")
+      ->check(CLI::PositiveNumber);
+  c->add_option("--threads", a->threads, "threads of the runs that --check makes; default: all cores")->check(CLI::Range(0, 1024));
   c->add_option("--stop-after", a->stop_after, "print the graph after this phase: import canonicalize precision fuse layout assign")
       ->check(CLI::IsMember({"import", "canonicalize", "precision", "fuse", "layout", "assign"}));
   c->add_flag("-q,--quiet", a->quiet, "no progress, no summary");
