@@ -43,6 +43,8 @@ class MoveTactic final : public Tactic {
         !n.as<ops::DepthToSpace>() && !n.as<ops::SpaceToDepth>())
       return "other operator";
     if (p.in(0).dtype == DType::kString) return "strings";
+    // A launch takes 255 arguments: the operands and, where sizes are dynamic, up to two numbers of each.
+    if (n.inputs.size() + n.outputs.size() > 80) return "more operands than a launch takes";
     Kernel k(p);
     std::vector<Part> parts;
     if (Refusal r = read(p, k, parts); !r.empty()) return r;

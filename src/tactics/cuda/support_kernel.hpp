@@ -93,9 +93,9 @@ struct Space {
   // Drops axes of size 1 and joins neighbours that every operand walks through in one go.
   void collapse();
 };
-// Row-major strides.
 // The greatest of many, as a tree: a chain of max() would be too deep for the reader of expressions.
 Dim greatest(std::vector<Dim> dims);
+// Row-major strides.
 Shape strides_of(const Shape& shape);
 // Those of an operand that broadcasts to `to`: 0 where it has one element; where only a run can tell, an expression that becomes 0.
 Shape broadcast_strides(const Shape& operand, const Shape& to);
