@@ -64,24 +64,35 @@ void check(Attention p, size_t size, const std::string& what, double tolerance =
     }
 }
 
+// Operands of sizes p.batch ... p.v_size, which stay alive as long as this.
+struct Operands {
+  explicit Operands(Attention& p)
+      : q(uniform(p.batch * p.heads * p.queries * p.size, -2, 2, 1)),
+        k(uniform(p.batch * p.kv_heads * p.keys * p.size, -2, 2, 2)),
+        v(uniform(p.batch * p.kv_heads * p.keys * p.v_size, -1, 1, 3)) {
+    p.q = q.data(), p.k = k.data(), p.v = v.data();
+  }
+  std::vector<float> q, k, v;
+};
+
+// `heads` heads for queries, keys and values alike.
+Attention sizes(int64_t batch, int64_t heads, int64_t queries, int64_t keys, int64_t size, int64_t v_size) {
+  return {.batch = batch,
+          .heads = heads,
+          .kv_heads = heads,
+          .queries = queries,
+          .keys = keys,
+          .size = size,
+          .v_size = v_size};
+}
+
 TEST(AttentionKernels, Shapes) {
   for (int64_t queries : {1, 3, 5, 49, 130})
     for (int64_t keys : {1, 15, 49, 530})
       for (auto [size, v_size] : {std::pair<int64_t, int64_t>{32, 32}, {36, 36}, {7, 19}, {64, 80}, {1, 1}}) {
         const int64_t batch = 2, heads = 3;
-        const auto q = uniform(batch * heads * queries * size, -2, 2, 1),
-                   k = uniform(batch * heads * keys * size, -2, 2, 2),
-                   v = uniform(batch * heads * keys * v_size, -1, 1, 3);
-        Attention p{.batch = batch,
-                    .heads = heads,
-                    .kv_heads = heads,
-                    .queries = queries,
-                    .keys = keys,
-                    .size = size,
-                    .v_size = v_size,
-                    .q = q.data(),
-                    .k = k.data(),
-                    .v = v.data()};
+        Attention p = sizes(batch, heads, queries, keys, size, v_size);
+        const Operands operands(p);
         p.q_strides = by_rows(heads, queries, size);
         p.k_strides = by_rows(heads, keys, size);
         p.v_strides = by_rows(heads, keys, v_size);
@@ -94,24 +105,15 @@ TEST(AttentionKernels, Shapes) {
 
 TEST(AttentionKernels, Strides) {
   const int64_t batch = 3, heads = 4, queries = 21, keys = 35, size = 20;
-  const auto q = uniform(batch * heads * queries * size, -2, 2, 1), k = uniform(batch * heads * keys * size, -2, 2, 2),
-             v = uniform(batch * heads * keys * size, -1, 1, 3);
   using Make = Strides (*)(int64_t, int64_t, int64_t);
   for (int64_t kv_heads : {1, 2, 4})
     for (int64_t rows : {int64_t{2}, queries})
       for (Make make_q : {by_heads, by_rows, columns_first})
         for (Make make_k : {by_heads, by_rows, columns_first})
           for (Make make_v : {by_heads, columns_first}) {
-            Attention p{.batch = batch,
-                        .heads = heads,
-                        .kv_heads = kv_heads,
-                        .queries = rows,
-                        .keys = keys,
-                        .size = size,
-                        .v_size = size,
-                        .q = q.data(),
-                        .k = k.data(),
-                        .v = v.data()};
+            Attention p = sizes(batch, heads, rows, keys, size, size);
+            p.kv_heads = kv_heads;
+            const Operands operands(p);
             p.q_strides = make_q(heads, rows, size);
             p.k_strides = make_k(kv_heads, keys, size);
             p.v_strides = make_v(kv_heads, keys, size);
@@ -124,8 +126,6 @@ TEST(AttentionKernels, Strides) {
 TEST(AttentionKernels, Masks) {
   const int64_t batch = 4, heads = 2, keys = 600, size = 16;
   for (int64_t queries : {2, 37}) {
-    const auto q = uniform(batch * heads * queries * size, -2, 2, 1),
-               k = uniform(batch * heads * keys * size, -2, 2, 2), v = uniform(batch * heads * keys * size, -1, 1, 3);
     auto added = uniform(2 * heads * queries * keys, -3, 3, 4);
     std::vector<uint8_t> keep(added.size());
     for (size_t i = 0; i < added.size(); ++i) {
@@ -136,16 +136,8 @@ TEST(AttentionKernels, Masks) {
       if (row == 4 && j != 17) added[i] = -3.4028235e38f;
       keep[i] = added[i] > -1e30f && j % 3 != 0;
     }
-    Attention p{.batch = batch,
-                .heads = heads,
-                .kv_heads = heads,
-                .queries = queries,
-                .keys = keys,
-                .size = size,
-                .v_size = size,
-                .q = q.data(),
-                .k = k.data(),
-                .v = v.data()};
+    Attention p = sizes(batch, heads, queries, keys, size, size);
+    const Operands operands(p);
     p.q_strides = by_heads(heads, queries, size);
     p.k_strides = p.v_strides = by_heads(heads, keys, size);
     p.y_strides = by_rows(heads, queries, size);
@@ -177,18 +169,8 @@ TEST(AttentionKernels, Causal) {
   for (int64_t queries : {1, 4, 50, 300})
     for (int64_t keys : {1, 50, 300, 700})
       for (int64_t offset : {int64_t{0}, keys - queries}) {
-        const auto q = uniform(heads * queries * size, -2, 2, 1), k = uniform(heads * keys * size, -2, 2, 2),
-                   v = uniform(heads * keys * size, -1, 1, 3);
-        Attention p{.batch = 1,
-                    .heads = heads,
-                    .kv_heads = heads,
-                    .queries = queries,
-                    .keys = keys,
-                    .size = size,
-                    .v_size = size,
-                    .q = q.data(),
-                    .k = k.data(),
-                    .v = v.data()};
+        Attention p = sizes(1, heads, queries, keys, size, size);
+        const Operands operands(p);
         p.q_strides = by_rows(heads, queries, size);
         p.k_strides = p.v_strides = by_rows(heads, keys, size);
         p.y_strides = by_rows(heads, queries, size);
