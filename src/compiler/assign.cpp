@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ops/concat.hpp"
 #include "ops/group.hpp"
 
 namespace carnot::compiler {
@@ -28,6 +29,22 @@ Status inline_group(ir::Graph& graph, ir::Node* group) {
   }
   for (size_t i = 0; i < group->outputs.size(); ++i) graph.replace_uses(group->outputs[i], map.at(body.outputs()[i]));
   graph.erase(group);
+  return {};
+}
+
+// More operands than one launch takes become concatenations of concatenations.
+constexpr size_t kJoinedAtOnce = 32;
+Status split_concat(ir::Graph& graph, ir::Node* node) {
+  std::vector<ir::Value*> joined;
+  for (size_t first = 0; first < node->inputs.size(); first += kJoinedAtOnce) {
+    const size_t last = std::min(first + kJoinedAtOnce, node->inputs.size());
+    std::vector<ir::Value*> part(node->inputs.begin() + static_cast<std::ptrdiff_t>(first), node->inputs.begin() + static_cast<std::ptrdiff_t>(last));
+    CARNOT_ASSIGN(ir::Value* const value, graph.add1(node->op, std::move(part), node->where, node));
+    joined.push_back(value);
+  }
+  CARNOT_ASSIGN(ir::Value* const whole, graph.add1(node->op, std::move(joined), node->where, node));
+  graph.replace_uses(node->out(), whole);
+  graph.erase(node);
   return {};
 }
 
@@ -78,6 +95,11 @@ Status assign(ir::Graph& graph, const tactics::Target& target, Assignment& assig
       // The parts of a group that only the host takes as a whole may run on the device.
       if (choice.candidate.kernel.empty() || (with_device && node->as<ops::Group>() && !on_device(choice))) {
         CARNOT_RETURN_IF_ERROR(inline_group(graph, node));
+        again = true;
+        continue;
+      }
+      if (with_device && node->as<ops::Concat>() && node->inputs.size() > kJoinedAtOnce && !on_device(choice) && !is_shape_work(*node)) {
+        CARNOT_RETURN_IF_ERROR(split_concat(graph, node));
         again = true;
         continue;
       }

@@ -169,8 +169,9 @@ Result<std::vector<Constant>> HostTexts::run(const Trial& trial, Memory memory) 
     CARNOT_ASSIGN(const int64_t value, evaluate(text));
     args.push_back(static_cast<uint64_t>(value));
   }
-  if (args.size() > 40) return invalid("{} arguments: the shim passes 40", args.size());
-  args.resize(40, 0);
+  const size_t count = args.size();
+  if (count > 255) return invalid("{} arguments: a launch takes 255", count);
+  args.resize(255, 0);
   int64_t grid[3];
   const auto& texts = *find_attr<std::vector<std::string>>(c.params, "grid");
   for (size_t i = 0; i < 3; ++i) {
@@ -182,8 +183,8 @@ Result<std::vector<Constant>> HostTexts::run(const Trial& trial, Memory memory) 
   if (grid[0] * grid[1] * grid[2] > 0) {
     bool fibers = false;
     for (const char* word : {"__syncthreads(", "__syncwarp(", "__shfl_", "__ballot_sync("}) fibers = fibers || c.code.find(word) != std::string::npos;
-    auto launch = reinterpret_cast<bool (*)(void*, const int64_t*, const int64_t*, const uint64_t*, bool)>(library.launch);
-    if (!launch(function, grid, threads.data(), args.data(), fibers)) return invalid("threads wait for each other for ever");
+    auto launch = reinterpret_cast<bool (*)(void*, const int64_t*, const int64_t*, const uint64_t*, size_t, bool)>(library.launch);
+    if (!launch(function, grid, threads.data(), args.data(), count, fibers)) return invalid("threads wait for each other for ever");
   }
   std::vector<Constant> out;
   for (size_t k = 0; k < results.size(); ++k) out.push_back(Constant::copy_of(shapes[k].dtype, shapes[k].dims, results[k]));

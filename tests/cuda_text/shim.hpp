@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #define __global__
@@ -250,19 +251,18 @@ static inline void __threadfence() {}
 // ---- launch ----------------------------------------------------------------------------------------------------------------
 // Arguments are 8 bytes each; more than the entry takes does no harm in this calling convention. False: threads wait for each other
 // for ever.
-using Entry = void (*)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
-                       uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
-                       uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
-static Entry shim_entry;
-static void call_entry(const uint64_t* a) {
-  shim_entry(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], a[16], a[17], a[18], a[19], a[20], a[21], a[22],
-             a[23], a[24], a[25], a[26], a[27], a[28], a[29], a[30], a[31], a[32], a[33], a[34], a[35], a[36], a[37], a[38], a[39]);
+static void* shim_entry;
+template <size_t... I>
+static void call_with(const uint64_t* a, std::index_sequence<I...>) {
+  reinterpret_cast<void (*)(decltype(uint64_t(a[I]))...)>(shim_entry)(a[I]...);
 }
-extern "C" bool shim_launch(void* entry, const int64_t* grid, const int64_t* threads, const uint64_t* args, bool fibers) {
-  shim_entry = reinterpret_cast<Entry>(entry);
+static void call_entry(const uint64_t* a) { call_with(a, std::make_index_sequence<40>()); }
+static void call_long_entry(const uint64_t* a) { call_with(a, std::make_index_sequence<255>()); }
+extern "C" bool shim_launch(void* entry, const int64_t* grid, const int64_t* threads, const uint64_t* args, size_t count, bool fibers) {
+  shim_entry = entry;
   gridDim = {static_cast<unsigned>(grid[0]), static_cast<unsigned>(grid[1]), static_cast<unsigned>(grid[2])};
   blockDim = {static_cast<unsigned>(threads[0]), static_cast<unsigned>(threads[1]), static_cast<unsigned>(threads[2])};
-  block.entry = &call_entry;
+  block.entry = count > 40 ? &call_long_entry : &call_entry;
   block.args = args;
   for (unsigned z = 0; z < gridDim.z; ++z)
     for (unsigned y = 0; y < gridDim.y; ++y)
@@ -276,7 +276,7 @@ extern "C" bool shim_launch(void* entry, const int64_t* grid, const int64_t* thr
           for (unsigned ty = 0; ty < blockDim.y; ++ty)
             for (unsigned tx = 0; tx < blockDim.x; ++tx) {
               threadIdx = {tx, ty, tz};
-              call_entry(args);
+              block.entry(args);
             }
       }
   return true;

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "collect.hpp"
+#include "compiler/assign.hpp"
 #include "host_run.hpp"
 #include "nvrtc.hpp"
 
@@ -98,6 +99,27 @@ TEST(CudaText, CompilesWithNvrtc) {
   for (const Trial& t : all().trials) texts.emplace(*find_attr<std::string>(t.candidate.params, "entry"), &t.candidate.code);
   const std::string log = nvrtc->compile_all(texts);
   EXPECT_TRUE(log.empty()) << log;
+}
+
+// Every run-time size is an argument: 120 operands of unknown length are more than one launch takes.
+TEST(CudaText, ManyOperandsAreConcatenatedInSteps) {
+  ir::Graph graph;
+  std::vector<ir::Value*> parts;
+  for (int i = 0; i < 120; ++i) parts.push_back(graph.add_input(fmt::format("x{}", i), DType::kF32, {Dim::symbol(fmt::format("n{}", i)), 4}));
+  auto whole = graph.add1(*ops::make_op("concat", {{"axis", int64_t{0}}}), parts);
+  ASSERT_TRUE(whole) << whole.error().message;
+  const Shape shape = (*whole)->shape();
+  graph.set_outputs({*whole});
+  compiler::Assignment assignment;
+  const Status done = compiler::assign(graph, {"cuda", 90}, assignment, [] { return Status(); });
+  ASSERT_TRUE(done) << done.message();
+  EXPECT_EQ(graph.nodes().size(), 5u);
+  EXPECT_EQ(graph.outputs()[0]->shape(), shape);
+  for (const auto& node : graph.nodes()) {
+    const tactics::Choice& choice = assignment.at(node.get());
+    EXPECT_EQ(choice.candidate.kernel, "cuda.launch") << choice.note;
+    EXPECT_LE(node->inputs.size(), 32u);
+  }
 }
 
 }  // namespace

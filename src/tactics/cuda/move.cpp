@@ -43,12 +43,15 @@ class MoveTactic final : public Tactic {
         !n.as<ops::DepthToSpace>() && !n.as<ops::SpaceToDepth>())
       return "other operator";
     if (p.in(0).dtype == DType::kString) return "strings";
-    // A launch takes 255 arguments: the operands and, where sizes are dynamic, up to two numbers of each.
-    if (n.inputs.size() + n.outputs.size() > 80) return "more operands than a launch takes";
+    if (n.inputs.size() + n.outputs.size() > kMostArguments) return "more operands than a launch takes";
     Kernel k(p);
     std::vector<Part> parts;
     if (Refusal r = read(p, k, parts); !r.empty()) return r;
-    return k.fails() ? "a position hangs on a dim that no operand tells" : "";
+    if (k.fails()) return "a position hangs on a dim that no operand tells";
+    // Only a finished text tells how many arguments many operands become.
+    if (n.inputs.size() + n.outputs.size() <= 16) return {};
+    auto candidate = build(p, {});
+    return candidate ? "" : candidate.error().message;
   }
 
   Result<Candidate> build(const Problem& p, const Config&) const override {

@@ -139,6 +139,8 @@ Result<Candidate> Kernel::finish(std::string_view family, const Grid& grid) {
   const bool chooses = !most.is_constant();
   const std::string limit = chooses ? value(most) : "";
   if (fails_) return fail(Code::kInternal, "a dim that no operand tells");
+  const size_t given = inputs_.size() + outputs_.size() + scalars_.size() + (grid.workspace.is(0) ? 0 : 1);
+  if (given > kMostArguments) return fail(Code::kUnsupported, "{} arguments, a launch takes {}", given, kMostArguments);
 
   std::string parameters, arguments;
   auto add = [&](const std::string& type, const std::string& name) {

@@ -31,6 +31,9 @@ inline std::string literal(int64_t value) {
   return value > 2147483647 || value < -2147483647 ? fmt::format("{}LL", value) : fmt::format("{}", value);
 }
 
+// What cuda.launch passes at most: operands, workspace and scalars.
+inline constexpr size_t kMostArguments = 255;
+
 struct Grid {
   Dim x = 1, y = 1, z = 1;  // blocks
   int threads = 256, threads_y = 1;
@@ -66,6 +69,7 @@ class Kernel {
   // Elements of the largest tensor that the body indexes, beyond those of the operands.
   void largest(const Dim& elements) { sizes_.push_back(elements); }
 
+  // kUnsupported if it would be more arguments than a launch takes.
   Result<Candidate> finish(std::string_view family, const Grid& grid);
 
  private:
