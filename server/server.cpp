@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <shared_mutex>
 
 #include "core/core.hpp"
 #include "core/lane.hpp"
@@ -48,17 +49,19 @@ namespace {
 
 class EmbeddedJob : public Job {
  public:
-  std::promise<InferAnswer> promise;
+  std::function<void(InferAnswer, std::exception_ptr)> tell;
   void done(const InferReply& reply) override {
+    InferAnswer answer;
     try {
       if (reply.fault) raise(*reply.fault);
-      InferAnswer answer{.model = *reply.model, .version = reply.version};
+      answer.model = *reply.model;
+      answer.version = reply.version;
       for (const OutputTensor& out : reply.outputs)
         answer.outputs.push_back({*out.name, out.type->dtype, out.shape, {out.data, out.data + out.bytes}});
-      promise.set_value(std::move(answer));
     } catch (...) {
-      promise.set_exception(std::current_exception());
+      return tell({}, std::current_exception());
     }
+    tell(std::move(answer), nullptr);
   }
 };
 
@@ -75,11 +78,16 @@ struct Server::Impl {
   std::thread poller;
   std::mutex mutex;
   std::condition_variable wake;
-  bool stopping = false, stopped = false;
+  bool stopping = false;
+  std::atomic<bool> stopped{false};
+  // Held shared by calls of the host program, so that stop() takes nothing away under them.
+  mutable std::shared_mutex life;
 
-  Core& live() {
+  template <typename Fn>
+  auto with_core(const Fn& fn) const {
+    std::shared_lock lock(life);
     if (!core) throw Exception(CARNOT_CANCELLED, "the server has been stopped");
-    return *core;
+    return fn(*core);
   }
 
   void open_ports() {
@@ -145,12 +153,36 @@ void Server::start() {
   if (o.control == "poll") impl_->poller = std::thread([this] { impl_->poll_folder(); });
 }
 
-bool Server::ready() const { return impl_->core && impl_->core->ready(); }
-int Server::http_port() const { return impl_->http ? impl_->http->port() : -1; }
-int Server::grpc_port() const { return impl_->grpc ? impl_->grpc->port() : -1; }
-int Server::metrics_port() const { return impl_->metrics ? impl_->metrics->port() : -1; }
+bool Server::ready() const {
+  std::shared_lock lock(impl_->life);
+  return impl_->core && impl_->core->ready();
+}
+int Server::http_port() const {
+  std::shared_lock lock(impl_->life);
+  return impl_->http ? impl_->http->port() : -1;
+}
+int Server::grpc_port() const {
+  std::shared_lock lock(impl_->life);
+  return impl_->grpc ? impl_->grpc->port() : -1;
+}
+int Server::metrics_port() const {
+  std::shared_lock lock(impl_->life);
+  return impl_->metrics ? impl_->metrics->port() : -1;
+}
 
 std::future<InferAnswer> Server::infer(const InferCall& call) {
+  auto promise = std::make_shared<std::promise<InferAnswer>>();
+  auto future = promise->get_future();
+  infer(call, [promise](InferAnswer answer, std::exception_ptr failure) {
+    if (failure)
+      promise->set_exception(failure);
+    else
+      promise->set_value(std::move(answer));
+  });
+  return future;
+}
+
+void Server::infer(const InferCall& call, std::function<void(InferAnswer, std::exception_ptr)> done) {
   auto job = std::make_unique<EmbeddedJob>();
   job->request.model = call.model;
   job->request.version = call.version;
@@ -168,23 +200,33 @@ std::future<InferAnswer> Server::infer(const InferCall& call) {
                                    .bytes = input.tensor.bytes()});
   }
   for (const std::string& name : call.outputs) job->request.outputs.push_back({.name = name});
-  auto future = job->promise.get_future();
-  impl_->live().infer(std::move(job), true);
-  return future;
+  job->tell = std::move(done);
+  impl_->with_core([&](Core& core) { core.infer(std::move(job), true); });
+}
+
+std::vector<ModelState> Server::models() const {
+  return impl_->with_core([](const Core& core) {
+    std::vector<ModelState> out;
+    for (IndexEntry& entry : core.repository.index(false))
+      out.push_back({std::move(entry.name), entry.version.empty() ? -1 : std::stoll(entry.version),
+                     std::move(entry.state), std::move(entry.reason)});
+    return out;
+  });
 }
 
 void Server::load(const std::string& model) {
-  if (auto refused = impl_->live().repository.load(model, {})) raise(*refused);
+  if (auto refused = impl_->with_core([&](Core& core) { return core.repository.load(model, {}); })) raise(*refused);
 }
-void Server::unload(const std::string& model) { impl_->live().repository.unload(model); }
+void Server::unload(const std::string& model) {
+  impl_->with_core([&](Core& core) { core.repository.unload(model); });
+}
 
 std::string Server::statistics_json() const {
-  auto all = serve::statistics(impl_->live(), "", -1);
-  return to_json(*all);
+  return impl_->with_core([](const Core& core) { return to_json(*serve::statistics(core, "", -1)); });
 }
 
 bool Server::stop(std::chrono::milliseconds bound) {
-  if (std::exchange(impl_->stopped, true)) return true;
+  if (impl_->stopped.exchange(true)) return true;
   Core& core = *impl_->core;
   const auto end = Clock::now() + bound;
   core.leaving = true;
@@ -215,6 +257,7 @@ bool Server::stop(std::chrono::milliseconds bound) {
   for (auto* listener : {impl_->http.get(), impl_->metrics.get()})
     if (listener) listener->halt();
   if (impl_->grpc) impl_->grpc->halt();
+  std::lock_guard lock(impl_->life);
   impl_->lane.reset();
   impl_->grpc.reset();
   impl_->core.reset();

@@ -16,6 +16,7 @@
 // Failures are thrown as carnot::Exception. Any thread may call any member.
 #pragma once
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <future>
 #include <memory>
@@ -81,6 +82,14 @@ struct InferAnswer {
   std::vector<InferOutput> outputs;
 };
 
+// A version of a model in the repository, as POST /v2/repository/index lists it.
+struct ModelState {
+  std::string name;
+  int64_t version = -1;  // -1: of the whole model, which came to no version
+  std::string state;     // READY, UNAVAILABLE, LOADING, UNLOADING; "" if it has never been asked for
+  std::string reason;    // why it is not ready
+};
+
 class CARNOT_EXPORT Server {
  public:
   explicit Server(ServerOptions options);
@@ -95,6 +104,10 @@ class CARNOT_EXPORT Server {
   int http_port() const, grpc_port() const, metrics_port() const;
 
   std::future<InferAnswer> infer(const InferCall& call);
+  // The same without a wait: `done` is called once, on any thread and perhaps before this returns, with the answer or
+  // with what went wrong. It must not throw and not stop the server.
+  void infer(const InferCall& call, std::function<void(InferAnswer answer, std::exception_ptr failure)> done);
+  std::vector<ModelState> models() const;
   void load(const std::string& model);
   void unload(const std::string& model);
   // As GET /v2/models/stats answers.

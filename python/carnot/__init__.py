@@ -6,7 +6,8 @@
     engine = carnot.load("model.engine")
     outputs = engine.session(threads=2).run({"x": array})    # dict of numpy arrays
 
-`carnot.Network` describes a network layer by layer, `carnot.backend` is the interface of onnx.backend.
+`carnot.Network` describes a network layer by layer, `carnot.serve.Server` answers requests for a folder of models, `carnot.backend` is the
+interface of onnx.backend.
 Whatever is refused is a `carnot.Error` whose text says what, where and what to do.
 """
 from ._runtime import Error
@@ -14,12 +15,12 @@ from ._runtime import version as __version__
 from .engine import CheckedValue, CheckError, CheckReport, Engine, Session, Tensor, build, load
 from .network import Network, Value
 
-__all__ = ["CheckError", "CheckReport", "CheckedValue", "Engine", "Error", "Network", "Session", "Tensor", "Value", "backend", "build", "load"]
+__all__ = ["CheckError", "CheckReport", "CheckedValue", "Engine", "Error", "Network", "Session", "Tensor", "Value", "backend", "build", "load", "serve"]
 
 
 def __getattr__(name):
-    # The backend needs the onnx package, everything else does not.
-    if name == "backend":
+    # The backend needs the onnx package, and the server its libraries; everything else does not.
+    if name in ("backend", "serve"):
         import importlib
-        return importlib.import_module(".backend", __name__)
+        return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module 'carnot' has no attribute {name!r}")

@@ -37,7 +37,8 @@ TEST_F(EmbeddedServer, AnswersFromManyThreads) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 200; ++i) {
         const std::vector<float> x(8, static_cast<float>(t * 1000 + i));
-        const auto answer = server.infer({.model = "double", .inputs = {{"x", carnot::tensor(x.data(), {2, 4})}}}).get();
+        const auto answer =
+            server.infer({.model = "double", .inputs = {{"x", carnot::tensor(x.data(), {2, 4})}}}).get();
         const auto* y = reinterpret_cast<const float*>(answer.outputs.at(0).data.data());
         right += answer.version == 1 && answer.outputs[0].dims == std::vector<int64_t>{2, 4} && y[7] == 2 * x[7];
       }
@@ -48,6 +49,33 @@ TEST_F(EmbeddedServer, AnswersFromManyThreads) {
   EXPECT_TRUE(server.stop(std::chrono::seconds(5)));
   EXPECT_FALSE(server.ready());
   EXPECT_THROW(server.infer({.model = "double"}), carnot::Exception);
+}
+
+TEST_F(EmbeddedServer, TellsWithoutAWait) {
+  carnot::Server server({.repository = folder_.string(), .control = "explicit", .log_level = 0});
+  server.start();
+  ASSERT_EQ(server.models().size(), 1u);
+  EXPECT_EQ(server.models()[0].version, -1);
+  server.load("double");
+  ASSERT_EQ(server.models().size(), 1u);
+  EXPECT_EQ(server.models()[0].version, 1);
+  EXPECT_EQ(server.models()[0].state, "READY");
+  const std::vector<float> x = {1, 2, 3, 4};
+  std::promise<float> answer;
+  server.infer({.model = "double", .inputs = {{"x", carnot::tensor(x.data(), {1, 4})}}},
+               [&](carnot::InferAnswer got, std::exception_ptr failure) {
+                 answer.set_value(failure ? -1 : reinterpret_cast<const float*>(got.outputs.at(0).data.data())[3]);
+               });
+  EXPECT_EQ(answer.get_future().get(), 8);
+  std::promise<std::string> problem;
+  server.infer({.model = "none"}, [&](carnot::InferAnswer, std::exception_ptr failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const carnot::Exception& e) {
+      problem.set_value(e.what());
+    }
+  });
+  EXPECT_NE(problem.get_future().get().find("unknown model"), std::string::npos);
 }
 
 TEST_F(EmbeddedServer, MistakesAreExceptions) {
