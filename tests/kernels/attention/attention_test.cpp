@@ -103,6 +103,22 @@ TEST(AttentionKernels, Shapes) {
       }
 }
 
+TEST(AttentionKernels, BlocksOfAnySize) {
+  for (const auto& [queries, keys] : {std::pair<int64_t, int64_t>{37, 90}, {130, 530}})
+    for (const auto& [query_block, key_block] : {std::pair<int64_t, int64_t>{1, 0}, {0, 1}, {20, 33}, {64, 256}, {int64_t{1} << 40, int64_t{1} << 40}}) {
+      Attention p = sizes(1, 3, queries, keys, 24, 40);
+      const Operands operands(p);
+      p.q_strides = by_rows(3, queries, 24);
+      p.k_strides = by_rows(3, keys, 24);
+      p.v_strides = by_rows(3, keys, 40);
+      p.y_strides = by_rows(3, queries, 40);
+      p.scale = 0.1f;
+      p.query_block = query_block;
+      p.key_block = key_block;
+      check(p, static_cast<size_t>(3 * queries * 40), fmt::format("blocks of {} queries and {} keys", query_block, key_block));
+    }
+}
+
 TEST(AttentionKernels, Strides) {
   const int64_t batch = 3, heads = 4, queries = 21, keys = 35, size = 20;
   using Make = Strides (*)(int64_t, int64_t, int64_t);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.attention: q, k, v, mask? as ops/sdpa.hpp has them, with its attributes as parameters. The last axis of y's
-// layout is d.
+// layout is d. Parameters query_block and key_block: sizes of the blocks where the kernel should not choose itself.
 #include "backends/cpu/kernels/attention/attention.hpp"
 
 #include <algorithm>
@@ -68,6 +68,9 @@ class AttentionKernel final : public Kernel {
     p.scale = static_cast<float>(attr_or<double>(params, "scale", 1.0));
     p.fill = static_cast<float>(attr_or<double>(params, "fill", -std::numeric_limits<double>::infinity()));
     p.zero_nan = attr_or<int64_t>(params, "zero_nan", 0) != 0;
+    p.query_block = attr_or<int64_t>(params, "query_block", 0);
+    p.key_block = attr_or<int64_t>(params, "key_block", 0);
+    if (p.query_block < 0 || p.key_block < 0) return fail(Code::kDataCorrupt, "blocks of {} queries and {} keys", p.query_block, p.key_block);
     const std::string causal = attr_or<std::string>(params, "causal", "none");
     p.causal = causal != "none";
     kernel->bottom_ = causal == "bottom";

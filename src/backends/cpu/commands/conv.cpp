@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.conv and cpu.conv_transpose: channels-last convolutions with an epilogue. Operands: x [n, spatial..., c], packed weights, bias?,
-// residual?; x, y and residual of one float type, the weights likewise or f32, the bias f32 (transposed: all f32). Parameters: out_channels, groups, kernel, strides, dilations, pads (before each axis).
+// residual?; x, y and residual of one float type, the weights likewise or f32, the bias f32 (transposed: all f32). Parameters: out_channels, groups, kernel, strides, dilations, pads (before each axis); blocking (see support.hpp) and way (points or bands,
+// kernels/conv/conv.hpp) where the kernel should not choose itself.
 #include "backends/cpu/kernels/conv/conv.hpp"
 
 #include "backends/cpu/commands/support.hpp"
@@ -94,6 +95,10 @@ Result<std::unique_ptr<Kernel>> make_conv(const Attrs& params) {
   CARNOT_RETURN_IF_ERROR(axis("strides", c.stride, 1));
   CARNOT_RETURN_IF_ERROR(axis("dilations", c.dilation, 1));
   CARNOT_RETURN_IF_ERROR(axis("pads", c.pad, 0));
+  CARNOT_ASSIGN(c.blocking, parse_blocking(params));
+  const auto way = attr_or<std::string>(params, "way", "auto");
+  if (way != "auto" && way != "points" && way != "bands") return fail(Code::kDataCorrupt, "parameter 'way' is '{}'", way);
+  c.way = way == "points" ? Conv::Way::kPoints : way == "bands" ? Conv::Way::kBands : Conv::Way::kAuto;
   CARNOT_ASSIGN(EpilogueParams epilogue, EpilogueParams::parse(params));
   return std::unique_ptr<Kernel>(std::make_unique<ConvKernel>(c, spatial, kTransposed, epilogue));
 }

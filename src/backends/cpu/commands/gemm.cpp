@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.gemm: y[..., n] = activation(x[..., k] * packed + bias + residual). Operands: x, packed weights ([packed_size]), bias?, residual?. x, y
-// and residual are f32, f16 or bf16, the weights likewise or f32, the bias f32.
+// and residual are f32, f16 or bf16, the weights likewise or f32, the bias f32. Parameter blocking: see support.hpp.
 #include "backends/cpu/kernels/gemm/gemm.hpp"
 
 #include "backends/cpu/commands/support.hpp"
@@ -11,7 +11,7 @@ namespace {
 
 class GemmKernel final : public Kernel {
  public:
-  GemmKernel(int64_t k, int64_t n, EpilogueParams epilogue) : k_(k), n_(n), epilogue_(epilogue) {}
+  GemmKernel(int64_t k, int64_t n, Blocking blocking, EpilogueParams epilogue) : k_(k), n_(n), blocking_(blocking), epilogue_(epilogue) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.gemm", inputs, outputs, 2, 4); }
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const override {
     auto gemm = bind(in, out);
@@ -34,7 +34,7 @@ class GemmKernel final : public Kernel {
     if (x.rank() == 0 || y.rank() == 0 || x.dims.back() != k_ || y.dims.back() != n_ || (n_ > 0 && k_ > 0 && x.size() / k_ != y.size() / n_))
       return invalid("shapes {} and {} do not fit weights of {} x {}", to_string(x.dims), to_string(y.dims), k_, n_);
     if (w.size() != packed_size(k_, n_)) return fail(Code::kDataCorrupt, "the weights have {} elements instead of {}", w.size(), packed_size(k_, n_));
-    Gemm gemm{.m = n_ > 0 ? y.size() / n_ : 0, .n = n_, .k = k_, .lda = k_, .b_type = w.dtype, .b = w.data, .ldc = n_};
+    Gemm gemm{.m = n_ > 0 ? y.size() / n_ : 0, .n = n_, .k = k_, .lda = k_, .b_type = w.dtype, .b = w.data, .ldc = n_, .blocking = blocking_};
     if (is_half(x.dtype)) {
       gemm.half = x.dtype;
       gemm.half_a = x.as<uint16_t>();
@@ -47,14 +47,16 @@ class GemmKernel final : public Kernel {
   }
 
   int64_t k_, n_;
+  Blocking blocking_;
   EpilogueParams epilogue_;
 };
 
 Result<std::unique_ptr<Kernel>> make_gemm(const Attrs& params) {
   const int64_t k = attr_or<int64_t>(params, "k", -1), n = attr_or<int64_t>(params, "n", -1);
   if (k < 0 || n < 0 || k > (int64_t{1} << 31) || n > (int64_t{1} << 31)) return fail(Code::kDataCorrupt, "k = {} and n = {} are no sizes", k, n);
+  CARNOT_ASSIGN(const Blocking blocking, parse_blocking(params));
   CARNOT_ASSIGN(EpilogueParams epilogue, EpilogueParams::parse(params));
-  return std::unique_ptr<Kernel>(std::make_unique<GemmKernel>(k, n, epilogue));
+  return std::unique_ptr<Kernel>(std::make_unique<GemmKernel>(k, n, blocking, epilogue));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.matmul: y = activation(scale * a * b), both operands computed at run time, batch dims broadcast. Parameters trans_a, trans_b: the operand
-// is stored with its last two axes swapped.
+// is stored with its last two axes swapped; blocking (see support.hpp) and packed_b (0 or 1) where the kernel should not choose itself.
 #include "backends/cpu/commands/support.hpp"
 #include "backends/cpu/kernels/gemm/gemm.hpp"
 
@@ -9,8 +9,8 @@ namespace {
 
 class MatmulKernel final : public Kernel {
  public:
-  MatmulKernel(bool trans_a, bool trans_b, double scale, EpilogueParams epilogue)
-      : trans_a_(trans_a), trans_b_(trans_b), scale_(static_cast<float>(scale)), epilogue_(epilogue) {}
+  MatmulKernel(bool trans_a, bool trans_b, double scale, Blocking blocking, int packed_b, EpilogueParams epilogue)
+      : trans_a_(trans_a), trans_b_(trans_b), scale_(static_cast<float>(scale)), blocking_(blocking), packed_b_(packed_b), epilogue_(epilogue) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.matmul", inputs, outputs, 2, 3); }
 
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const override {
@@ -48,6 +48,8 @@ class MatmulKernel final : public Kernel {
     m.c = const_cast<float*>(y.as<float>());
     m.c_row = m.n;
     m.scale = scale_;
+    m.blocking = blocking_;
+    m.packed_b = packed_b_;
     int64_t a_stride = a_rows * a_cols, b_stride = b_rows * b_cols, y_stride = m.m * m.n;
     for (size_t i = 0; i + 2 < rank; ++i) {
       // From the innermost batch dim outwards; slot 3 is the innermost.
@@ -68,13 +70,18 @@ class MatmulKernel final : public Kernel {
 
   bool trans_a_, trans_b_;
   float scale_;
+  Blocking blocking_;
+  int packed_b_;
   EpilogueParams epilogue_;
 };
 
 Result<std::unique_ptr<Kernel>> make_matmul(const Attrs& params) {
+  CARNOT_ASSIGN(const Blocking blocking, parse_blocking(params));
+  const int64_t packed_b = attr_or<int64_t>(params, "packed_b", -1);
+  if (packed_b < -1 || packed_b > 1) return fail(Code::kDataCorrupt, "parameter 'packed_b' is {}", packed_b);
   CARNOT_ASSIGN(EpilogueParams epilogue, EpilogueParams::parse(params));
   return std::unique_ptr<Kernel>(std::make_unique<MatmulKernel>(attr_or<int64_t>(params, "trans_a", 0) != 0, attr_or<int64_t>(params, "trans_b", 0) != 0,
-                                                                attr_or<double>(params, "scale", 1.0), epilogue));
+                                                                attr_or<double>(params, "scale", 1.0), blocking, static_cast<int>(packed_b), epilogue));
 }
 
 }  // namespace

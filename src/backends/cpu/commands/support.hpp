@@ -34,6 +34,16 @@ inline Status expect_same_float(const TensorView& x, const TensorView& y) {
   return fail(Code::kDataCorrupt, "the operand is {} and the result {}", dtype_name(x.dtype), dtype_name(y.dtype));
 }
 
+// Parameter blocking: panels, depth, rows and columns of the kernels' Blocking, each 0 where the kernel chooses itself; absent: all 0.
+inline Result<Blocking> parse_blocking(const Attrs& params) {
+  constexpr int64_t kMost = int64_t{1} << 24;
+  const auto values = attr_or<std::vector<int64_t>>(params, "blocking", {0, 0, 0, 0});
+  if (values.size() != 4) return fail(Code::kDataCorrupt, "parameter 'blocking' has {} entries instead of 4", values.size());
+  for (const int64_t v : values)
+    if (v < 0 || v > kMost) return fail(Code::kDataCorrupt, "parameter 'blocking' has {}", v);
+  return Blocking{values[0], values[1], values[2], values[3]};
+}
+
 struct ActivationName {
   std::string_view name;
   Activation activation;

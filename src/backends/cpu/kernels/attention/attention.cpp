@@ -40,6 +40,7 @@ namespace {
 // second-level cache, while enough queries share one pass over the keys.
 constexpr int64_t kQueries = 128;
 constexpr int64_t kKeys = 256;
+constexpr int64_t kMostKeys = 4096;
 // Up to this many queries packing the keys would cost more than it saves.
 constexpr int64_t kFewQueries = 4;
 
@@ -69,11 +70,12 @@ Plan make_plan(const Attention& p, int threads) {
   }
   const int64_t heads = p.batch * p.kv_heads;
   plan.per_worker = heads >= threads && (heads % threads == 0 || heads >= 4 * threads);
-  plan.query_block = balanced(p.queries, kQueries, 1);
-  if (!plan.per_worker)
+  plan.query_block = balanced(p.queries, p.query_block > 0 ? std::min(p.query_block, kQueries) : kQueries, 1);
+  if (!plan.per_worker && p.query_block <= 0)
     while (plan.query_block > 32 && p.batch * p.heads * ceil_div(p.queries, plan.query_block) < 2 * threads)
       plan.query_block = ceil_div(plan.query_block, 2);
-  plan.key_block = balanced(p.keys, p.keys <= 2 * kKeys ? 2 * kKeys : kKeys, kPanel);
+  const int64_t keys = p.key_block > 0 ? ceil_div(std::min(p.key_block, kMostKeys), kPanel) * kPanel : p.keys <= 2 * kKeys ? 2 * kKeys : kKeys;
+  plan.key_block = balanced(p.keys, keys, kPanel);
   plan.k_floats = align_up(packed_size(p.size, p.keys));
   plan.v_floats = align_up(packed_size(p.keys, p.v_size));
   plan.copies = plan.per_worker ? threads : heads;

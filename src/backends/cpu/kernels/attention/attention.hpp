@@ -40,6 +40,8 @@ struct Attention {
   // Query i sees the keys up to i + offset.
   bool causal = false;
   int64_t offset = 0;
+  // Queries and keys of a block; 0 leaves it to the kernel. Any value is safe; other blocks of keys round otherwise.
+  int64_t query_block = 0, key_block = 0;
   bool zero_nan = false;  // rows whose weights are NaN (no key is seen, say) become 0
 };
 

@@ -93,9 +93,9 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
   if (rows == 0 || oc == 0) return;
   const int64_t limit = row_limit(c), group_panels = ceil_div(oc, kPanel);
   // Several groups are shared out whole: to the partition a group is one pair of panels.
-  const Partition part = c.groups == 1 ? partition_output(rows, group_panels, taps * ic, limit, pool.threads())
+  const Partition part = c.groups == 1 ? partition_output(rows, group_panels, taps * ic, limit, pool.threads(), c.blocking)
                                        : partition_output(rows, 2 * c.groups, taps * ic * ceil_div(group_panels, 2),
-                                                          limit, pool.threads());
+                                                          limit, pool.threads(), c.blocking);
   const Scratch scratch(c, limit);
   float* zeros = scratch_memory;
   std::fill(zeros, zeros + c.in_channels, 0.f);
@@ -131,6 +131,7 @@ void run_general(const Conv& c, float* scratch_memory, ThreadPool& pool, Isa isa
       block.col0 = c.groups == 1 ? col * part.panels * kPanel : 0;
       block.col1 = c.groups == 1 ? std::min(oc, block.col0 + part.panels * kPanel) : oc;
       block.epilogue = &epilogue;
+      block.blocking = c.blocking;
       if (c.half != DType::kInvalid) {
         run_block_half(block, half_out(c, row, g * oc), own + scratch.offsets + scratch.table);
         continue;
@@ -158,6 +159,7 @@ Gemm product_of(const Conv& c, void* workspace) {
           .c = c.y,
           .ldc = c.ldy,
           .epilogue = c.epilogue,
+          .blocking = c.blocking,
           .half = c.half,
           .half_a = c.half_x,
           .half_c = c.half_y,

@@ -46,6 +46,12 @@ struct Conv {
   float* y = nullptr;
   ptrdiff_t ldy = 0;  // elements between output pixels, >= out_channels
   Epilogue epilogue;  // rows are output pixels
+  // Rows are output pixels: of a band for kBands, of a strip along the width for depthwise ones, which look at nothing else.
+  Blocking blocking;
+  // kPoints: the rows of A are pixels of the input, wherever they lie. kBands: input rows are copied with their padding first, and a row of
+  // the kernel is one long sum; where it is possible. Weights are packed alike.
+  enum class Way : uint8_t { kAuto, kPoints, kBands };
+  Way way = Way::kAuto;
 
   // x, y and the residual in f16 or bf16 instead (the bias stays f32; not for transposed convolutions, nor with planar_input): set
   // `half` and these in place of x, y and epilogue.residual. Pixels of x must adjoin.

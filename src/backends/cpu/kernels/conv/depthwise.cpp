@@ -102,6 +102,7 @@ void output_row(const Conv& c, const DepthwiseKernel& kernel, int64_t row, int64
 // from one output row to the next: each input pixel is then fetched once and not once for every kernel row. Cutting
 // the channels as well was measured to be slower, since whole pixels are what the prefetchers follow.
 int64_t pixels_at_a_time(const Conv& c) {
+  if (c.blocking.rows > 0) return c.blocking.rows;
   const int64_t pixel_bytes = 4 * c.in_channels * (c.kernel[0] * c.kernel[1] * c.stride[2] + 1);
   return std::max<int64_t>(1, cpu_features().l1d_bytes * 3 / 4 / pixel_bytes / kPixelBlock) * kPixelBlock;
 }

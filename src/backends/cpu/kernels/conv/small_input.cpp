@@ -16,7 +16,8 @@ struct Band {
   Band(const Conv& c, int threads) {
     const int64_t all = c.batch * c.out[0] * c.out[1];
     // About 300 pixels, but enough tasks for all threads; whole rounds of the pool matter less for so many tasks.
-    rows = std::clamp<int64_t>(ceil_div(300, std::max<int64_t>(c.out[2], 1)), 1,
+    const int64_t pixels = c.blocking.rows > 0 ? c.blocking.rows : 300;
+    rows = std::clamp<int64_t>(ceil_div(pixels, std::max<int64_t>(c.out[2], 1)), 1,
                                std::max<int64_t>(1, ceil_div(all, 2 * threads)));
     rows = std::min(rows, std::max<int64_t>(c.out[1], 1));
     in_rows = (rows - 1) * c.stride[1] + (c.kernel[1] - 1) * c.dilation[1] + 1;
@@ -61,7 +62,8 @@ void copy_row(const Conv& c, const Band& band, int64_t n, int64_t id, int64_t ih
 }  // namespace
 
 bool is_small_input(const Conv& c) {
-  return c.groups == 1 && c.in_channels <= 8 && c.dilation[2] == 1 && c.kernel[2] > 1 && c.out[2] > 0;
+  if (c.way == Conv::Way::kPoints && !c.planar_input) return false;
+  return c.groups == 1 && (c.in_channels <= 8 || c.way == Conv::Way::kBands) && c.dilation[2] == 1 && c.kernel[2] > 1 && c.out[2] > 0;
 }
 
 int64_t small_input_floats(const Conv& c, int threads) {
@@ -111,6 +113,7 @@ void run_small_input(const Conv& c, float* scratch, ThreadPool& pool, Isa isa) {
     block.col1 = c.out_channels;
     block.row0 = ((n * c.out[0] + od) * c.out[1] + oh) * c.out[2];
     block.epilogue = &c.epilogue;
+    block.blocking = c.blocking;
     if (c.half != DType::kInvalid)
       return run_block_half(block, half_out(c, block.row0, 0), image + band.image_floats(c) + band.table_floats(c));
     block.c = c.y + block.row0 * c.ldy;

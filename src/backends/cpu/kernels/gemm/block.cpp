@@ -18,8 +18,11 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The kernel for `panels` panels that are left and blocks of `rows` rows: the wide ones need rows to hide the latency
 // of the multiply-add, the flat one serves a matrix of few rows, where reading B once is everything.
-const GemmKernel& pick(Isa isa, int64_t rows, int64_t panels) {
+const GemmKernel& pick(Isa isa, int64_t rows, int64_t panels, int64_t wanted) {
   const GemmKernelList all = gemm_kernels();
+  if (wanted > 0 && wanted <= panels)
+    for (const GemmKernel* k = all.begin; k != all.end; ++k)
+      if (k->isa == isa && k->panels == wanted) return *k;
   const GemmKernel* best = nullptr;
   for (const GemmKernel* k = all.begin; k != all.end; ++k) {
     if (k->isa != isa) continue;
@@ -43,8 +46,9 @@ void run_block(const Block& p) {
   const int64_t depth = std::max<int64_t>(p.depth, 1), taps = std::max<int64_t>(p.taps, 1);
   const bool in_place = e.residual && e.residual + p.row0 * e.ld_residual == p.c && e.ld_residual == p.ldc;
   const bool whole = p.rows <= 16 || in_place;
-  const int64_t part_depth = whole ? depth : ceil_div(depth, ceil_div(depth, kDepth));
-  const int64_t group = whole ? taps : part_depth < depth ? 1 : std::clamp<int64_t>(kDepth / depth, 1, taps);
+  const int64_t pass = p.blocking.depth > 0 ? p.blocking.depth : kDepth;
+  const int64_t part_depth = whole ? depth : ceil_div(depth, ceil_div(depth, pass));
+  const int64_t group = whole ? taps : part_depth < depth ? 1 : std::clamp<int64_t>(pass / depth, 1, taps);
   const auto element = static_cast<int64_t>(dtype_size(p.b_type));
   const char* const b = static_cast<const char*>(p.b);
   Tile t;
@@ -68,7 +72,7 @@ void run_block(const Block& p) {
       t.last = tap + group >= p.taps && d + part_depth >= p.depth;
       for (int64_t col = p.col0; col < p.col1;) {
         const int64_t panels = ceil_div(p.col1 - col, kPanel);
-        const GemmKernel& kernel = pick(p.isa, p.rows, panels);
+        const GemmKernel& kernel = pick(p.isa, p.rows, panels, p.blocking.panels);
         t.cols = int(std::min<int64_t>(p.col1 - col, kernel.panels * kPanel));
         const char* const t_b = b + element * (col / kPanel * p.b_stride + d * p.b_step);
         t.b = t_b;
@@ -142,13 +146,21 @@ void run_block_half(const Block& whole, const HalfOut& out, float* scratch) {
   }
 }
 
-Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads) {
+Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads, const Blocking& blocking) {
   // Costs in cycles of one core with 32 multiply-adds a cycle. Known lies: caches are taken as one level of 8 bytes a
   // cycle, and all cores as equal; what matters is the ratio of reading a task's operands to using them, and the
   // rounds.
   constexpr double kFlopsPerCycle = 32, kBytesPerCycle = 8, kTaskCycles = 600;
   const int64_t pairs = std::max<int64_t>(1, ceil_div(panels, 2));
   const int64_t limit = row_limit > 0 ? row_limit : std::numeric_limits<int64_t>::max();
+  if (blocking.rows > 0 || blocking.columns > 0) {
+    const int64_t task_pairs = ceil_div(pairs, std::clamp<int64_t>(blocking.columns, 1, pairs)), col_tasks = ceil_div(pairs, task_pairs);
+    const int64_t fair = ceil_div(std::max<int64_t>(rows, 1), std::max<int64_t>(1, threads / col_tasks));
+    const int64_t most = std::min({limit, std::max<int64_t>(rows, 1), blocking.rows > 0 ? blocking.rows : fair});
+    // Equal tasks of at most so many rows.
+    const int64_t task_rows = ceil_div(std::max<int64_t>(rows, 1), ceil_div(std::max<int64_t>(rows, 1), most));
+    return {ceil_div(std::max<int64_t>(rows, 1), task_rows), col_tasks, task_rows, task_pairs * 2};
+  }
   Partition best;
   double best_cost = std::numeric_limits<double>::infinity();
   constexpr int kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};

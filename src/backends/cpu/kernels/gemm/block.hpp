@@ -27,6 +27,7 @@ struct Block {
   int64_t row0 = 0;  // the block's first row within the whole output, for the residual and the callback
   bool accumulate = false;  // the sum is added to what stands in the output
   const Epilogue* epilogue = nullptr;  // bias and residual of the whole output
+  Blocking blocking;                   // panels and depth
 };
 
 void run_block(const Block& block);
@@ -52,7 +53,7 @@ struct Partition {
   int64_t panels = 0;  // likewise
   int64_t tasks() const { return row_tasks * col_tasks; }
 };
-// `k` is the depth of the sum; `row_limit` bounds the rows of a task (0: no bound).
-Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads);
+// `k` is the depth of the sum; `row_limit` bounds the rows of a task (0: no bound). Of `blocking` rows and columns count.
+Partition partition_output(int64_t rows, int64_t panels, int64_t k, int64_t row_limit, int threads, const Blocking& blocking = {});
 
 }  // namespace carnot::cpu

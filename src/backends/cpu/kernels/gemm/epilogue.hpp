@@ -7,6 +7,16 @@
 
 namespace carnot::cpu {
 
+// How a product is cut where the kernels' own choice is not wanted; 0 leaves it to them. Any value is safe, and none changes a bit of a
+// result, so a tuner may try them all. Convolutions say in conv.hpp what they make of it.
+struct Blocking {
+  int64_t panels = 0;   // of 16 columns, of the tiles that do most of the work; a width that has no kernel is left to them
+  int64_t depth = 0;    // of one pass over A
+  int64_t rows = 0;     // of a task, at most
+  int64_t columns = 0;  // how many tasks share the columns
+  bool operator==(const Blocking&) const = default;
+};
+
 enum class Activation : uint8_t {
   kNone,
   kRelu,         // max(x, 0)

@@ -21,7 +21,7 @@ int64_t row_limit(int64_t k) {
 }
 
 Partition partition(const Gemm& g, int threads) {
-  return partition_output(g.m, (g.n + kPanel - 1) / kPanel, g.k, row_limit(g.k), threads);
+  return partition_output(g.m, (g.n + kPanel - 1) / kPanel, g.k, row_limit(g.k), threads, g.blocking);
 }
 
 int64_t align_floats(int64_t n) { return (n + 15) / 16 * 16; }
@@ -57,6 +57,7 @@ void run_gemm(const Gemm& g, ThreadPool& pool, Isa isa) {
     block.col1 = std::min(g.n, col + part.panels * kPanel);
     block.row0 = row;
     block.epilogue = &g.epilogue;
+    block.blocking = g.blocking;
     if (g.half == DType::kInvalid) {
       for (int64_t r = 0; r < block.rows; ++r) rows[r] = g.a + (row + r) * g.lda;
       block.c = g.c + row * g.ldc;

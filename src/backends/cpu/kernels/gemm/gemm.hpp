@@ -32,6 +32,7 @@ struct Gemm {
   float* c = nullptr;        // row-major, m rows of n
   ptrdiff_t ldc = 0;
   Epilogue epilogue;
+  Blocking blocking;
   // A, C and the residual in f16 or bf16 instead (the bias stays f32): set `half` and these in place of a, c and
   // epilogue.residual; the strides hold for them. Needs gemm_workspace() bytes.
   DType half = DType::kInvalid;
@@ -61,6 +62,8 @@ struct BatchedMatmul {
   ptrdiff_t c_batch[kBatchDims] = {};
   float scale = 1;  // C = activation(scale * (A * B) + bias)
   Epilogue epilogue;
+  Blocking blocking;
+  int packed_b = -1;  // 0: rows of B are read where they lie, where that is possible; 1: B is packed first; -1: by the number of rows
 };
 // Bytes of scratch that run_matmul needs with this many threads; 64-byte alignment is recommended.
 size_t matmul_workspace(const BatchedMatmul& matmul, int threads);

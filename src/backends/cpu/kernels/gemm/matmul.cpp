@@ -45,7 +45,7 @@ Plan make_plan(const BatchedMatmul& p, int threads) {
   Plan plan;
   const int64_t count = batches(p);
   // For few rows packing would cost more than reading rows of B that are far apart.
-  plan.direct_b = p.b_col == 1 && p.n % kPanel == 0 && p.m <= 16 && p.scale == 1;
+  plan.direct_b = p.b_col == 1 && p.n % kPanel == 0 && p.scale == 1 && (p.packed_b < 0 ? p.m <= 16 : p.packed_b == 0);
   plan.pack_a = p.a_col != 1;
   plan.shared_b = std::all_of(std::begin(p.b_batch), std::end(p.b_batch), [](ptrdiff_t s) { return s == 0; });
   plan.per_worker = !(plan.shared_b && count > 1) && count >= threads && (count % threads == 0 || count >= 4 * threads);
@@ -102,6 +102,7 @@ void multiply(const BatchedMatmul& p, const Plan& plan, Isa isa, const float* a,
     block.ldc = p.c_row;
     block.row0 = row;
     block.epilogue = &p.epilogue;
+    block.blocking = p.blocking;
     run_block(block);
   }
 }
@@ -148,7 +149,7 @@ void run_matmul(const BatchedMatmul& p, void* workspace, ThreadPool& pool, Isa i
   }
   // Each product is cut so that all of them together fill the pool.
   const int64_t share = std::max<int64_t>(1, (pool.threads() + count - 1) / count);
-  const Partition part = partition_output(p.m, (p.n + kPanel - 1) / kPanel, p.k, kMaxRows, int(share));
+  const Partition part = partition_output(p.m, (p.n + kPanel - 1) / kPanel, p.k, kMaxRows, int(share), p.blocking);
   pool.parallel_for(count * part.tasks(), [&](int64_t task) {
     const int64_t i = task / part.tasks(), t = task % part.tasks();
     const int64_t row = t / part.col_tasks * part.rows, col = t % part.col_tasks * part.panels * kPanel;
