@@ -46,6 +46,12 @@ carnot::BuildSettings to_settings(const Settings& s) {
   out.check = get_or(s.more, "check", false);
   out.check_tolerance = get_or(s.more, "check_tolerance", 0.0);
   out.threads = get_or(s.more, "threads", 0);
+  out.timing_cache = get_or(s.more, "timing_cache", std::string());
+  if (s.more.contains("on_tune"))
+    out.on_tune = [call = nb::object(s.more["on_tune"]).ptr()](const carnot::TuneResult& r) {
+      nb::gil_scoped_acquire acquire;
+      nb::borrow(call)(r.text, r.problems, r.timed, r.cached, r.left, r.won, r.candidates, r.heuristic_ms, r.chosen_ms);
+    };
   if (s.more.contains("on_check"))
     out.on_check = [call = nb::object(s.more["on_check"]).ptr()](const carnot::CheckResult& r) {
       nb::gil_scoped_acquire acquire;

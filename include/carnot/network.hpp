@@ -100,17 +100,32 @@ struct CheckResult {
   std::string text;  // the report, readable
 };
 
+// What tuning did, see BuildSettings::effort.
+struct TuneResult {
+  size_t problems = 0;    // with more than one candidate; of them:
+  size_t timed = 0;       //   timed in this build
+  size_t cached = 0;      //   known from the timing cache
+  size_t left = 0;        //   left to the heuristic
+  size_t won = 0;         // where a timed candidate replaced the heuristic's
+  size_t candidates = 0;  // that were run in this build
+  double heuristic_ms = 0, chosen_ms = 0;  // estimates for one run of all commands that have times
+  std::string text;  // the report, readable
+};
+
 struct BuildSettings {
   std::string device = "cpu";
   std::string precision = "fp32";                 // of the whole network: fp32, tf32, bf16 or fp16
   std::vector<std::string> layer_precision = {};  // "GLOB:TYPE" by name of a node or result, "op=Softmax:fp16"; the last that matches wins
+  // heuristic: kernels are chosen without timing; tune: the likely candidates are timed on the device; exhaustive: all of them.
   std::string effort = "heuristic";
   std::map<std::string, ShapeProfile> shapes = {};  // by input; those not named keep their symbolic dims
   // Runs the engine and the reference, node by node, on the same random inputs; an engine that is out of tolerance is an Exception.
   bool check = false;
   double check_tolerance = 0;                              // relative to an output's range; 0: what fits the precision
   std::function<void(const CheckResult&)> on_check = {};  // gets the report, good or bad
-  int threads = 0;                                         // of the runs that a build makes; 0: all cores
+  int threads = 0;                                         // of the runs that a build makes and is tuned for; 0: all cores
+  std::string timing_cache = {};                           // file that keeps times from build to build; may be missing
+  std::function<void(const TuneResult&)> on_tune = {};
   // Called between steps with the phase and the share that is done (0..1); false cancels.
   std::function<bool(std::string_view phase, double done)> progress = {};
 };

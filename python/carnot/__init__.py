@@ -12,10 +12,11 @@ Whatever is refused is a `carnot.Error` whose text says what, where and what to 
 """
 from ._runtime import Error
 from ._runtime import version as __version__
-from .engine import CheckedValue, CheckError, CheckReport, Engine, Session, Tensor, build, load
+from .engine import CheckedValue, CheckError, CheckReport, Engine, Session, Tensor, TuneReport, build, load
 from .network import Network, Value
 
-__all__ = ["CheckError", "CheckReport", "CheckedValue", "Engine", "Error", "Network", "Session", "Tensor", "Value", "backend", "build", "load", "serve"]
+__all__ = ["CheckError", "CheckReport", "CheckedValue", "Engine", "Error", "Network", "Session", "Tensor", "TuneReport", "Value", "backend", "build", "load",
+           "serve"]
 
 
 def __getattr__(name):

@@ -80,6 +80,23 @@ class CheckError(Error):
         self.report = report
 
 
+@dataclass(frozen=True)
+class TuneReport:
+    """What build(effort="tune") did."""
+    text: str
+    problems: int       # with more than one candidate; of them:
+    timed: int          #   timed in this build
+    cached: int         #   known from the timing cache
+    left: int           #   left to the heuristic
+    won: int            # where a timed candidate replaced the heuristic's
+    candidates: int     # that were run in this build
+    heuristic_ms: float  # estimates for one run of all commands that have times
+    chosen_ms: float
+
+    def __str__(self):
+        return self.text
+
+
 class Engine:
     """A built network. Immutable; any number of sessions may run it."""
 
@@ -89,6 +106,7 @@ class Engine:
         self.outputs = _tensors(handle.outputs())
         self.metadata = Metadata(handle)
         self.check = None  # the CheckReport, if it was built with check=True
+        self.tuning = None  # the TuneReport, if it was built with effort="tune" or "exhaustive", or a timing cache
 
     def save(self, path):
         path = os.fspath(path)
@@ -181,7 +199,7 @@ def _ranges(shapes):
 
 
 def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic", progress=None, layer_precision=None,
-          check=False, check_tolerance=None, threads=0):
+          check=False, check_tolerance=None, threads=0, timing_cache=None):
     """An engine from an ONNX file (path, bytes or onnx.ModelProto) or a carnot.Network.
 
     shapes: {input: dims or (min, opt, max)}; inputs that are not named keep their dynamic dims.
@@ -190,16 +208,22 @@ def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic"
     progress: called with (phase, share done); returning False cancels.
     check: run the engine and the reference, node by node, on the same random inputs. The engine's `check` is the report; an
     engine that is out of tolerance is a CheckError. check_tolerance: relative to an output's range, by default 1e-4 for fp32.
-    threads: of the runs that the build makes, 0 for all cores.
+    effort: "heuristic" chooses kernels without timing them, "tune" times the likely ones on the device, "exhaustive" all of them.
+    timing_cache: file that keeps times from build to build; what it knows is not timed again, and equal times give equal engines. The
+    engine's `tuning` is the report.
+    threads: of the runs that the build makes and is tuned for, 0 for all cores.
     """
     from . import _compiler
     from .network import Network
-    reports = []
+    reports, tunings = [], []
 
     def on_check(passed, text, outputs, layers):
         reports.append(CheckReport(passed, text, *(tuple(CheckedValue(*row) for row in rows) for rows in (outputs, layers))))
 
-    more = dict(check=bool(check), check_tolerance=float(check_tolerance or 0), threads=int(threads), on_check=on_check)
+    def on_tune(*report):
+        tunings.append(TuneReport(*report))
+
+    more = dict(timing_cache=os.fspath(timing_cache or ""), on_tune=on_tune, check=bool(check), check_tolerance=float(check_tolerance or 0), threads=int(threads), on_check=on_check)
     settings = dict(device=device, precision=precision, effort=effort, shapes=_ranges(shapes), progress=progress,
                     layer_precision=[f"{glob}:{dtype}" for glob, dtype in (layer_precision or {}).items()], more=more)
     try:
@@ -217,6 +241,7 @@ def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic"
         raise
     engine = Engine(_runtime.Engine.from_bytes(data))
     engine.check = reports[-1] if reports else None
+    engine.tuning = tunings[-1] if tunings else None
     return engine
 
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/cpu_features.hpp"
 
+#include <cpuid.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
+
+#include <fmt/format.h>
 
 #include "base/env.hpp"
 
@@ -53,6 +57,24 @@ std::string_view isa_name(Isa isa) {
       return "avx512";
   }
   return "?";
+}
+
+std::string cpu_name() {
+  unsigned words[12] = {}, a = 0, b = 0, c = 0, d = 0;
+  char name[sizeof words + 1] = {};
+  if (__get_cpuid(0x80000000, &a, &b, &c, &d) && a >= 0x80000004) {
+    for (unsigned i = 0; i < 3; ++i) __get_cpuid(0x80000002 + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);
+    std::memcpy(name, words, sizeof words);
+  }
+  std::string text;
+  for (const char* p = name; *p; ++p)
+    if (*p > ' ' && *p < 127) text += *p;
+    else if (!text.empty() && text.back() != ' ') text += ' ';
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  a = 0;
+  __get_cpuid(1, &a, &b, &c, &d);
+  const unsigned family = (a >> 8 & 15) + (a >> 20 & 255), model = (a >> 4 & 15) | (a >> 12 & 0xf0), stepping = a & 15;
+  return fmt::format("{} ({}.{}.{})", text.empty() ? "x86-64" : text, family, model, stepping);
 }
 
 const CpuFeatures& cpu_features() {

@@ -2,6 +2,7 @@
 // What this processor can execute, and how large its caches are. Asked once, cached, safe from any thread.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace carnot {
@@ -25,6 +26,8 @@ struct CpuFeatures {
 };
 
 const CpuFeatures& cpu_features();
+// The maker's name for the processor, with its family, model and stepping: "AMD EPYC (26.2.1)".
+std::string cpu_name();
 
 // The instruction set that kernels are picked for: cpu_features().isa, lowered by the environment variable CARNOT_ISA
 // (scalar, avx2 or avx512; read once; a level that the processor lacks, or an unknown word, changes nothing).

@@ -10,6 +10,7 @@
 #include "compiler/pipeline.hpp"
 #include "compiler/plan_builder.hpp"
 #include "compiler/trial.hpp"
+#include "compiler/tune.hpp"
 #include "device/backend.hpp"
 #include "passes/support_precision.hpp"
 
@@ -17,14 +18,13 @@ namespace carnot::compiler {
 namespace {
 
 constexpr double kBuildShare = 0.2;  // of the progress, where a check follows
+constexpr double kTuneBegin = 0.1, kTuneEnd = 0.95;  // of the progress, where candidates are timed
 
 Status check_options(const BuildOptions& options) {
   if (options.check && options.device != "cpu")
     return fail(Code::kUnsupported, "--check compares engines of the CPU in this build; leave it out for device '{}', or check a build for the CPU", options.device);
   if (!options.calibration.empty())
     return fail(Code::kUnsupported, "--calibration finds the scales of int8 and fp8, which this build does not offer yet; leave it out and use --precision fp16 or bf16");
-  if (options.effort != "heuristic")
-    return fail(Code::kUnsupported, "effort '{}' is not available in this build; use 'heuristic'", options.effort);
   return {};
 }
 
@@ -81,6 +81,50 @@ Result<tactics::Target> parse_target(const std::string& device) {
   return target;
 }
 
+Result<tactics::Effort> parse_effort(const std::string& text) {
+  if (text == "heuristic") return tactics::Effort::kHeuristic;
+  if (text == "tune") return tactics::Effort::kTune;
+  if (text == "exhaustive") return tactics::Effort::kExhaustive;
+  return invalid("--effort {}: write heuristic, tune or exhaustive", text);
+}
+
+// Choices that were timed in the place of the heuristic's. What was timed is kept in the timing cache even if the build is cancelled.
+Status tune_choices(const ir::Graph& graph, const tactics::Target& target, tactics::Effort effort, const BuildOptions& options, Assignment& assignment,
+                    std::map<std::string, std::string>& build) {
+  if (effort == tactics::Effort::kHeuristic && options.timing_cache.empty()) return {};
+  TuneReport report;
+  TuneOptions wish{.effort = effort, .target = target, .sizes = trial_sizes(graph, options.shapes, Trial::kTiming)};
+  std::shared_ptr<TrialMachine> machine = options.trial_machine;
+  if (!machine) {
+    CARNOT_ASSIGN(machine, open_trial_machine(options.device, options.threads));
+  }
+  wish.machine = machine.get();
+  if (!machine) {
+    report.note = fmt::format("--effort {}: no GPU is at hand for '{}', so that kernels are chosen without timing; build on the GPU's machine with --device cuda to tune", options.effort, options.device);
+    if (options.on_tune) options.on_tune(report);
+    return {};
+  }
+  TimingCache cache(machine->key());
+  if (!options.timing_cache.empty()) {
+    CARNOT_ASSIGN(cache, TimingCache::load(options.timing_cache, machine->key()));
+    wish.cache = &cache;
+    if (cache.problems() == 0 && cache.other_machines() > 0)
+      report.note = fmt::format("timing cache '{}': only has times of other machines, devices or builds of Carnot; they are kept and not used", options.timing_cache);
+  }
+  wish.step = [&](double done) -> Status {
+    if (options.progress && !options.progress("tune", kTuneBegin + (kTuneEnd - kTuneBegin) * done)) return fail(Code::kCancelled, "the build was cancelled");
+    return {};
+  };
+  Status tuned = tune(graph, wish, assignment, report);
+  if (wish.cache && report.timed > 0)
+    if (Status saved = cache.save(options.timing_cache); !saved && tuned) return std::move(saved.error()).within("timing cache");
+  if (!tuned) return tuned;
+  CARNOT_LOG(1, "tune", "{}", report.str());
+  if (options.on_tune) options.on_tune(report);
+  build["tuned"] = fmt::format("{} of {} problems", report.won, report.problems);
+  return {};
+}
+
 // The code that commands launch, compiled, with its places in the code section.
 Result<std::vector<std::byte>> compile_code(BuiltProgram& built, const tactics::Target& target) {
   std::vector<std::byte> section;
@@ -110,22 +154,28 @@ void record_precision(const passes::PrecisionSettings& settings, const passes::P
 Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOptions& options) {
   CARNOT_RETURN_IF_ERROR(check_options(options));
   CARNOT_ASSIGN(const tactics::Target target, parse_target(options.device));
+  CARNOT_ASSIGN(const tactics::Effort effort, parse_effort(options.effort));
   for (const auto& v : graph->values()) v->source = v->name;
   CARNOT_RETURN_IF_ERROR(apply_shapes(*graph, options.shapes));
   const size_t nodes = graph->nodes().size();
   CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
   CARNOT_RETURN_IF_ERROR(passes::check_layer_rules(*graph, precision));
   passes::PrecisionReport precision_report;
-  CARNOT_RETURN_IF_ERROR(run_pipeline(*graph, options, {.precision = &precision, .precision_report = &precision_report}));
+  BuildOptions before_tuning = options;
+  if (options.progress && effort != tactics::Effort::kHeuristic)
+    before_tuning.progress = [&](std::string_view phase, double done) { return options.progress(phase, done * kTuneBegin); };
+  CARNOT_RETURN_IF_ERROR(run_pipeline(*graph, before_tuning, {.precision = &precision, .precision_report = &precision_report}));
 
   Assignment assignment;
   size_t done = 0;
   CARNOT_RETURN_IF_ERROR(assign(*graph, target, assignment, [&]() -> Status {
     ++done;
-    if (options.progress && !options.progress("assign", 0.5 + 0.4 * std::min(1.0, static_cast<double>(done) / static_cast<double>(graph->nodes().size() + 1))))
+    if (before_tuning.progress && !before_tuning.progress("assign", 0.5 + 0.4 * std::min(1.0, static_cast<double>(done) / static_cast<double>(graph->nodes().size() + 1))))
       return fail(Code::kCancelled, "the build was cancelled");
     return {};
   }));
+  std::map<std::string, std::string> tuned;
+  CARNOT_RETURN_IF_ERROR(tune_choices(*graph, target, effort, options, assignment, tuned));
   CARNOT_RETURN_IF_ERROR(stop_here(*graph, options, "assign"));
   CARNOT_ASSIGN(BuiltProgram built, build_program(*graph, assignment, target));
   CARNOT_ASSIGN(const std::vector<std::byte> code, compile_code(built, target));
@@ -133,6 +183,7 @@ Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOpt
   for (const auto& plan : built.program.plans)
     for (const auto& command : plan.commands) reference += command.kernel.starts_with("ref:");
   built.program.build = {{"device", options.device}, {"precision", options.precision}, {"effort", options.effort}, {"source_nodes", std::to_string(nodes)}};
+  built.program.build.merge(tuned);
   record_precision(precision, precision_report, built.program.build);
   CARNOT_LOG(1, "build", "{} nodes -> {} commands, {} of them on the reference", nodes, built.program.plans[0].commands.size(), reference);
   if (options.progress && !options.progress("plan", 0.95)) return fail(Code::kCancelled, "the build was cancelled");

@@ -12,6 +12,8 @@
 namespace carnot::compiler {
 
 struct CheckReport;
+struct TuneReport;
+class TrialMachine;
 
 // The range of an input's dims: one entry where min = opt = max.
 struct ShapeRange {
@@ -24,7 +26,12 @@ struct BuildOptions {
   std::string precision = "fp32";            // fp32, tf32, bf16 or fp16
   std::vector<std::string> layer_precision;  // GLOB:TYPE, see passes/support_precision.hpp; the last that matches wins
   std::string calibration;                   // data to find scales with; refused until int8 and fp8 are there
+  // heuristic: kernels are chosen without timing them, but for what the timing cache knows; tune: the candidates that are likely to be best
+  // are timed; exhaustive: all.
   std::string effort = "heuristic";
+  std::string timing_cache;  // file of times (compiler/timing_cache.hpp), read and, if something was timed, written; may be missing
+  std::function<void(const TuneReport&)> on_tune;  // gets the report if something could be tuned
+  std::shared_ptr<TrialMachine> trial_machine;     // where candidates are timed; null: on the device of the build
   // Compares the engine with the reference once it is built (see compiler/check.hpp); one that is out of tolerance is an error.
   bool check = false;
   double check_tolerance = 0;                            // relative to an output's range; 0: what fits the precision

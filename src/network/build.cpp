@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a network or an ONNX file to the bytes of an engine.
 #include "compiler/check.hpp"
+#include "compiler/tune.hpp"
 #include "engine/writer.hpp"
 #include "importers/onnx/import.hpp"
 #include "impl.hpp"
@@ -27,6 +28,11 @@ compiler::BuildOptions to_options(const BuildSettings& settings) {
   options.precision = settings.precision;
   options.layer_precision = settings.layer_precision;
   options.effort = settings.effort;
+  options.timing_cache = settings.timing_cache;
+  if (settings.on_tune)
+    options.on_tune = [on_tune = settings.on_tune](const compiler::TuneReport& r) {
+      on_tune({r.problems, r.timed, r.cached, r.left, r.won, r.candidates, r.heuristic_ms, r.chosen_ms, r.str()});
+    };
   options.progress = settings.progress;
   options.check = settings.check;
   options.check_tolerance = settings.check_tolerance;

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A problem at concrete sizes: what its operands' dims are, what it is called, how much work it is.
 #pragma once
-#include <map>
 #include <optional>
 #include <string>
 
 #include "tactics/tactic.hpp"
 
 namespace carnot::tactics {
-
-// A number for each symbol.
-using Sizes = std::map<std::string, int64_t, std::less<>>;
 
 // None if a dim depends on a symbol without a number (one that only a run binds).
 std::optional<Dims> dims_at(const Shape& shape, const Sizes& sizes);

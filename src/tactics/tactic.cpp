@@ -38,6 +38,34 @@ std::string Problem::str() const {
   return text;
 }
 
+std::string Option::str() const {
+  std::string text = fmt::format("{}@{}", tactic->name(), tactic->version());
+  for (const auto& [key, value] : config) text += fmt::format(" {}={}", key, ops::to_string(value));
+  return text;
+}
+
+std::vector<Option> options(const Problem& problem, Effort effort) {
+  std::vector<Option> out;
+  for (const Tactic* tactic : all_tactics()) {
+    if (tactic->device() != "cpu" && tactic->device() != problem.target.device) continue;
+    if (!out.empty() && tactic->device() != out.front().tactic->device()) continue;
+    if (!tactic->refuses(problem).empty()) continue;
+    std::vector<Config> configs = tactic->configs(problem, effort);
+    // The best guess of a tactic that is asked later is worth a try; its variants are for those who want everything.
+    if (!out.empty() && effort != Effort::kExhaustive) configs.resize(1);
+    for (Config& config : configs) out.push_back({tactic, std::move(config)});
+  }
+  return out;
+}
+
+Result<Choice> build(const Problem& problem, const Option& option) {
+  auto candidate = option.tactic->build(problem, option.config);
+  if (!candidate) return ir::at(&problem.node, std::move(candidate.error()));
+  Choice choice{std::move(*candidate), option.tactic, std::string(option.tactic->name())};
+  if (!choice.candidate.note.empty()) choice.note += ": " + choice.candidate.note;
+  return choice;
+}
+
 Result<Choice> choose(const Problem& problem) {
   std::string reasons;
   for (const Tactic* tactic : all_tactics()) {
@@ -49,11 +77,7 @@ Result<Choice> choose(const Problem& problem) {
       if (reason != "other operator") reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", tactic->name(), reason);
       continue;
     }
-    auto candidate = tactic->build(problem, tactic->configs(problem, Effort::kHeuristic).front());
-    if (!candidate) return ir::at(&problem.node, std::move(candidate.error()));
-    Choice choice{std::move(*candidate), tactic, std::string(tactic->name())};
-    if (!choice.candidate.note.empty()) choice.note += ": " + choice.candidate.note;
-    return choice;
+    return build(problem, {tactic, tactic->configs(problem, Effort::kHeuristic).front()});
   }
   Choice reference;
   reference.note = reasons.empty() ? "reference: no fast kernel for this operator" : "reference: " + reasons;

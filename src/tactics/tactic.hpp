@@ -5,6 +5,7 @@
 // One file src/tactics/<device>/<family>.cpp holds a tactic and ends with CARNOT_TACTICS(device, family, Tactic...). The table is
 // generated from the file names.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,10 +26,14 @@ struct Target {
   int sm = 0;                  // cuda: compute capability, 90 for Hopper
 };
 
+// A number for each symbol.
+using Sizes = std::map<std::string, int64_t, std::less<>>;
+
 // What is asked: a node with its operands' types and constants. `str` is greppable and parseable.
 struct Problem {
   const ir::Node& node;
   Target target = {};
+  const Sizes* sizes = nullptr;  // of the symbols, where it is known for which sizes candidates are picked
 
   const ops::Operator& op() const { return node.op; }
   // Operand facts; the operand must be present.
@@ -83,6 +88,17 @@ struct Choice {
 };
 // Asks all tactics. A group that none of them takes gives a choice without a kernel name: the caller takes it apart.
 Result<Choice> choose(const Problem& problem);
+
+// One way to do a problem: a tactic and how it is set.
+struct Option {
+  const Tactic* tactic = nullptr;
+  Config config;
+  // "cpu.gemm@1 panels=3": stands in timing caches.
+  std::string str() const;
+};
+// The ways that are worth timing with this effort, the heuristic's choice first, all of its device. The reference is none of them.
+std::vector<Option> options(const Problem& problem, Effort effort);
+Result<Choice> build(const Problem& problem, const Option& option);
 
 }  // namespace carnot::tactics
 

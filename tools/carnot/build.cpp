@@ -5,6 +5,7 @@
 
 #include "command.hpp"
 #include "compiler/check.hpp"
+#include "compiler/tune.hpp"
 #include "engine/writer.hpp"
 #include "ir/text.hpp"
 
@@ -12,7 +13,7 @@ namespace carnot::tool {
 namespace {
 
 struct Arguments {
-  std::string model, output, device = "cpu", precision = "fp32", effort = "heuristic", stop_after, calibration;
+  std::string model, output, device = "cpu", precision = "fp32", effort = "heuristic", timing_cache, stop_after, calibration;
   std::vector<std::string> shapes, layer_precision;
   bool quiet = false, check = false;
   double check_tolerance = 0;
@@ -26,11 +27,13 @@ int build(const Arguments& a) {
   options.layer_precision = a.layer_precision;
   options.calibration = a.calibration;
   options.effort = a.effort;
+  options.timing_cache = a.timing_cache;
   options.stop_after = a.stop_after;
   options.check = a.check;
   options.check_tolerance = a.check_tolerance;
   options.threads = a.threads;
-  std::string checked;
+  std::string checked, tuned;
+  options.on_tune = [&](const compiler::TuneReport& report) { tuned = report.str(); };
   options.on_check = [&](const compiler::CheckReport& report) { checked = report.str(); };
   bool stopped = false;
   options.on_stop = [&](const ir::Graph& graph, std::string_view) {
@@ -53,6 +56,7 @@ int build(const Arguments& a) {
   const std::string output = a.output.empty() ? std::filesystem::path(a.model).stem().string() + ".engine" : a.output;
   if (Status status = engine::write_file(output, *bytes); !status) return report(status.error());
   if (!a.quiet) {
+    std::fputs(tuned.c_str(), stderr);
     std::fputs(checked.c_str(), stderr);
     std::fprintf(stderr, "%s: %.1f MB, built in %.2f s\n", output.c_str(), static_cast<double>(bytes->size()) / 1e6,
                  std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
@@ -74,11 +78,16 @@ void add_build(CLI::App& app, int* exit_code) {
                 "GLOB:TYPE, by node name or result name of the model, or op=OPERATOR:TYPE; may be given often, the last that matches wins")
       ->allow_extra_args(false);
   c->add_option("--calibration", a->calibration, "data to find the scales of int8 and fp8 with (not available yet)");
-  c->add_option("--effort", a->effort, "heuristic: choose kernels without timing them")->capture_default_str();
+  c->add_option("--effort", a->effort,
+                "heuristic: choose kernels without timing them; tune: time the likely ones on this machine; exhaustive: time all of them")
+      ->check(CLI::IsMember({"heuristic", "tune", "exhaustive"}))
+      ->capture_default_str();
+  c->add_option("--timing-cache", a->timing_cache,
+                "file that keeps times from build to build; what it knows is not timed again (heuristic: is used as well). Made if it is missing");
   c->add_flag("--check", a->check, "compare the engine with the reference, run node by node on the same random inputs; refuse it if an output is out of tolerance");
   c->add_option("--check-tolerance", a->check_tolerance, "largest difference that --check allows, relative to an output's range (default: 1e-4 for fp32)")
       ->check(CLI::PositiveNumber);
-  c->add_option("--threads", a->threads, "threads of the runs that --check makes; default: all cores")->check(CLI::Range(0, 1024));
+  c->add_option("--threads", a->threads, "threads of the runs that --effort and --check make, and that kernels are tuned for; default: all cores")->check(CLI::Range(0, 1024));
   c->add_option("--stop-after", a->stop_after, "print the graph after this phase: import canonicalize precision fuse layout assign")
       ->check(CLI::IsMember({"import", "canonicalize", "precision", "fuse", "layout", "assign"}));
   c->add_flag("-q,--quiet", a->quiet, "no progress, no summary");

@@ -6,6 +6,7 @@
 
 #include "backends/cpu/kernels/conv/conv.hpp"
 #include "ops/conv_transpose.hpp"
+#include "tactics/cpu/support_blocking.hpp"
 #include "tactics/cpu/support_fused.hpp"
 
 namespace carnot::tactics {
@@ -57,6 +58,14 @@ Refusal resolve_auto_pad(const ops::Conv& op, const Shape& x, Window& window) {
   return {};
 }
 
+// Depthwise: pixels of the width that a task takes at a time.
+std::vector<Config> strip_configs(int64_t width) {
+  std::vector<Config> out{Config{}};
+  for (const int64_t strip : {14, 28, 56, 112, 1 << 20})
+    if (strip < width || strip > 112 || width == 0) out.push_back({{"blocking", std::vector<int64_t>{0, 0, strip, 0}}});
+  return out;
+}
+
 template <typename Op, bool kTransposed>
 class ConvTactic final : public Tactic {
  public:
@@ -87,7 +96,29 @@ class ConvTactic final : public Tactic {
     return {};
   }
 
-  Result<Candidate> build(const Problem& problem, const Config&) const override {
+  std::vector<Config> configs(const Problem& problem, Effort effort) const override {
+    if (kTransposed || effort == Effort::kHeuristic) return {Config{}};
+    const Fused fused = read_fused(problem.node, "conv");
+    const Op& op = *fused.anchor->template as<Op>();
+    const Dims& w = fused.operand(problem.node, 1)->constant->dims;
+    const Shape& y = problem.out().shape;
+    const int64_t pixels = extent_at(problem, y, 0, y.size() - 1);
+    if (op.group > 1 && w[1] == 1 && op.group == w[0]) return strip_configs(extent_at(problem, y, y.size() - 2, y.size() - 1));
+    std::vector<Config> out = blocking_configs({pixels, w[0] / op.group, size_of(w) / std::max<int64_t>(w[0], 1)}, effort);
+    if (op.group > 1 || w.back() == 1) return out;
+    // In exchange for a copy of its rows the input is read in longer sums. Of few channels this is the kernel's own choice.
+    const bool few = w[1] <= 8;
+    if (few) out.insert(out.begin() + 1, Config{{"way", "points"}});
+    for (const int64_t rows : {0, 100, 600}) {
+      if (few && rows == 0) continue;
+      Config bands{{"way", "bands"}};
+      if (rows > 0) bands.emplace_back("blocking", std::vector<int64_t>{0, 0, rows, 0});
+      out.insert(out.begin() + 1, std::move(bands));
+    }
+    return out;
+  }
+
+  Result<Candidate> build(const Problem& problem, const Config& config) const override {
     const Fused fused = read_fused(problem.node, "conv");
     const Op& op = *fused.anchor->template as<Op>();
     const ir::Value* x = fused.operand(problem.node, 0);
@@ -117,6 +148,7 @@ class ConvTactic final : public Tactic {
     candidate.params = {{"in_channels", c.in_channels}, {"out_channels", c.out_channels}, {"groups", c.groups}, {"kernel", window.kernel}, {"strides", window.strides},
                         {"dilations", window.dilations}, {"pads", std::vector<int64_t>(window.pads.begin(), window.pads.begin() + static_cast<std::ptrdiff_t>(n))}};
     fused.add_params(candidate.params);
+    add_config(candidate.params, config);
     const int bias = fused.anchor_inputs.size() > 2 ? fused.anchor_inputs[2] : -1;
     candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)),
                         *bias_operand(problem.node, bias),

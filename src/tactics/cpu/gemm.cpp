@@ -4,6 +4,7 @@
 
 #include "backends/cpu/kernels/gemm/pack.hpp"
 #include "ops/matmul.hpp"
+#include "tactics/cpu/support_blocking.hpp"
 #include "tactics/cpu/support_fused.hpp"
 
 namespace carnot::tactics {
@@ -47,6 +48,14 @@ int bias_of(const Fused& fused) {
   return fused.anchor->as<ops::Gemm>() && fused.anchor_inputs.size() > 2 ? fused.anchor_inputs[2] : -1;
 }
 
+// Elements of the sums, 0 if that is not known.
+int64_t depth_of(const Problem& problem, const Fused& fused) {
+  const Shape& x = fused.operand(problem.node, 0)->shape();
+  const auto* gemm = fused.anchor->as<ops::Gemm>();
+  const size_t axis = x.size() - (gemm && gemm->trans_a && x.size() > 1 ? 2 : 1);
+  return extent_at(problem, x, axis, axis + 1);
+}
+
 class GemmTactic final : public Tactic {
  public:
   std::string_view name() const override { return "cpu.gemm"; }
@@ -65,7 +74,13 @@ class GemmTactic final : public Tactic {
     return {};
   }
 
-  Result<Candidate> build(const Problem& problem, const Config&) const override {
+  std::vector<Config> configs(const Problem& problem, Effort effort) const override {
+    const Shape& y = problem.out().shape;
+    const Fused fused = read_fused(problem.node, "matmul");
+    return blocking_configs({extent_at(problem, y, 0, y.size() - 1), extent_at(problem, y, y.size() - 1, y.size()), depth_of(problem, fused)}, effort);
+  }
+
+  Result<Candidate> build(const Problem& problem, const Config& config) const override {
     const Fused fused = read_fused(problem.node, "matmul");
     const Anchor a = read_anchor(fused, problem.node);
     const DType type = fused.operand(problem.node, 1)->dtype();
@@ -84,6 +99,7 @@ class GemmTactic final : public Tactic {
     candidate.kernel = "cpu.gemm";
     candidate.params = {{"k", k}, {"n", n}};
     fused.add_params(candidate.params);
+    add_config(candidate.params, config);
     candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::packed(std::move(packed)), *bias_operand(problem.node, bias_of(fused)),
                         fused.residual >= 0 ? Operand::of(static_cast<size_t>(fused.residual)) : Operand::absent()};
     candidate.in_place = fused.in_place(k, 3);
@@ -108,7 +124,17 @@ class MatmulTactic final : public Tactic {
     return {};
   }
 
-  Result<Candidate> build(const Problem& problem, const Config&) const override {
+  std::vector<Config> configs(const Problem& problem, Effort effort) const override {
+    const Shape& y = problem.out().shape;
+    const Fused fused = read_fused(problem.node, "matmul");
+    const ProductSize size{extent_at(problem, y, y.size() - 2, y.size() - 1), extent_at(problem, y, y.size() - 1, y.size()), depth_of(problem, fused)};
+    std::vector<Config> out = blocking_configs(size, effort);
+    if (effort == Effort::kHeuristic) return out;
+    for (const int64_t packed : {0, 1}) out.push_back({{"packed_b", packed}});
+    return out;
+  }
+
+  Result<Candidate> build(const Problem& problem, const Config& config) const override {
     const Fused fused = read_fused(problem.node, "matmul");
     const Anchor a = read_anchor(fused, problem.node);
     Candidate candidate;
@@ -117,6 +143,7 @@ class MatmulTactic final : public Tactic {
     if (a.trans_b) candidate.params.emplace_back("trans_b", int64_t{1});
     if (a.alpha != 1) candidate.params.emplace_back("scale", a.alpha);
     fused.add_params(candidate.params);
+    add_config(candidate.params, config);
     const int bias = bias_of(fused);
     candidate.inputs = {Operand::of(static_cast<size_t>(fused.anchor_inputs[0])), Operand::of(static_cast<size_t>(fused.anchor_inputs[1])),
                         bias >= 0 ? Operand::of(static_cast<size_t>(bias)) : Operand::absent()};

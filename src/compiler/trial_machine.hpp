@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs candidates of one problem for their times, on the machine that the engine is for. The tuner (tune.hpp) decides what runs how
+// often; behind this contract lies how it runs on a device, and tests put times of their own here.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "tactics/tactic.hpp"
+
+namespace carnot::compiler {
+
+// Where the weights are when a command of a real run begins: a network that is larger than the last cache finds them in memory.
+enum class Weights { kCached, kCold };
+
+// Candidates of one problem, on operands of their own.
+class TrialBench {
+ public:
+  virtual ~TrialBench() = default;
+  // Gets the next number, from 0 on. An error means that the candidate cannot run here.
+  virtual Status add(const tactics::Candidate& candidate) = 0;
+  // Nanoseconds of one run, in a state of the caches like that in the middle of a network.
+  virtual Result<double> run(size_t candidate) = 0;
+};
+
+class TrialMachine {
+ public:
+  virtual ~TrialMachine() = default;
+  // Everything but the problem that times depend on, in one line.
+  virtual std::string key() const = 0;
+  // Whether weights of so many bytes in all stay in a cache from run to run.
+  virtual Weights weights(size_t bytes) const = 0;
+  virtual Result<std::unique_ptr<TrialBench>> bench(const tactics::Problem& problem, const tactics::Sizes& sizes, Weights weights) = 0;
+};
+
+// The CPU with so many threads (0: all).
+Result<std::unique_ptr<TrialMachine>> open_cpu_machine(int threads);
+// Of a build's device: "cpu", "cuda", "cuda:1". Null for an architecture without a device, as in "cuda:sm_90".
+Result<std::unique_ptr<TrialMachine>> open_trial_machine(const std::string& device, int threads);
+
+// Carnot's version and a hash of the names and versions of tactics and kernels: times of another build say nothing.
+std::string kernel_table_key();
+
+}  // namespace carnot::compiler
