@@ -74,6 +74,12 @@ carnot::ServerOptions to_options(const nb::dict& d) {
   take_seconds(d, "idle_timeout", &o.idle_timeout);
   take(d, "client_shared_memory", &o.client_shared_memory);
   take(d, "shared_memory_prefix", &o.shared_memory_prefix);
+  take(d, "tls_certificate", &o.tls_certificate);
+  take(d, "tls_key", &o.tls_key);
+  take(d, "tls_client_ca", &o.tls_client_ca);
+  take(d, "token_file", &o.token_file);
+  take(d, "admin_token_file", &o.admin_token_file);
+  take(d, "token_for_probes", &o.token_for_probes);
   take_seconds(d, "drain_delay", &o.drain_delay);
   take(d, "log_level", &o.log_level);
   take(d, "log_json", &o.log_json);

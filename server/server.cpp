@@ -34,6 +34,7 @@ namespace {
       status = CARNOT_NOT_FOUND;
       break;
     case Kind::kUnsupported:
+    case Kind::kUnauthenticated:
     case Kind::kForbidden:
       status = CARNOT_UNSUPPORTED;
       break;
@@ -92,6 +93,9 @@ struct Server::Impl {
 
   void open_ports() {
     const ServerOptions& o = core->options;
+    std::shared_ptr<TlsFiles> tls;
+    if (!o.tls_certificate.empty() || !o.tls_key.empty() || !o.tls_client_ca.empty())
+      tls = std::make_shared<TlsFiles>(o.tls_certificate, o.tls_key, o.tls_client_ca);
     HttpLimits limits{.threads = o.http_threads > 0
                                      ? o.http_threads
                                      : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4),
@@ -103,11 +107,14 @@ struct Server::Impl {
                                                                 std::shared_ptr<Responder> responder) {
       handle_http(*core, *lane, std::move(request), std::move(responder));
     };
-    if (o.http_port >= 0) http = std::make_unique<HttpListener>(o.address, o.http_port, limits, handler);
+    if (o.http_port >= 0) http = std::make_unique<HttpListener>(o.address, o.http_port, limits, handler, tls);
     if (o.grpc_port >= 0) grpc = std::make_unique<GrpcServer>(*core, o.address, o.grpc_port);
     limits.threads = 1;
     limits.max_body = 1 << 16;
-    if (o.metrics_port >= 0) metrics = std::make_unique<HttpListener>(o.address, o.metrics_port, limits, handler);
+    const auto probes = [core = core.get()](const HttpRequest& request, const std::shared_ptr<Responder>& responder) {
+      handle_probe(*core, request, *responder);
+    };
+    if (o.metrics_port >= 0) metrics = std::make_unique<HttpListener>(o.address, o.metrics_port, limits, probes);
   }
 
   void poll_folder() {

@@ -50,6 +50,15 @@ struct ServerOptions {
   std::chrono::seconds idle_timeout{300};  // between requests of a connection
   bool client_shared_memory = false;       // clients may have regions of this machine's shared memory read and written
   std::string shared_memory_prefix = "";   // what a region's key must begin with
+  // TLS of the HTTP and gRPC ports, PEM files: certificate with chain, key, and (for clients that must show a
+  // certificate) the authorities that sign those. Changed files are taken up while the server runs. The metrics port
+  // stays plain.
+  std::string tls_certificate = "", tls_key = "", tls_client_ca = "";
+  // Files of bearer tokens, one a line, 16 characters at least; read again when they change. With `token_file` every
+  // request but probes (health, readiness, metrics) needs one; with `admin_token_file` loading, unloading, shared
+  // memory and settings need one of these, which are good for the rest, too.
+  std::string token_file = "", admin_token_file = "";
+  bool token_for_probes = false;
   std::chrono::milliseconds drain_delay{0};  // between "not ready" and the first refusal
   int log_level = 1;                         // 0 errors, 1 information, 2 and more: each request
   bool log_json = false;

@@ -51,7 +51,9 @@ class Server:
                  http_port: int = -1, grpc_port: int = -1, metrics_port: int = -1, address: str = "127.0.0.1",
                  threads: int = 0, http_threads: int = 0, run_threads: int = 0,
                  max_body: int = 64 << 20, max_queue: int = 10000, max_connections: int = 4096, read_timeout: float = 30, idle_timeout: float = 300,
-                 client_shared_memory: bool = False, shared_memory_prefix: str = "", drain_delay: float = 0,
+                 client_shared_memory: bool = False, shared_memory_prefix: str = "",
+                 tls_certificate: str = "", tls_key: str = "", tls_client_ca: str = "",
+                 token_file: str = "", admin_token_file: str = "", token_for_probes: bool = False, drain_delay: float = 0,
                  log_level: int = 0, log_json: bool = False) -> None:
         """Nothing is loaded and no port is open before start().
 

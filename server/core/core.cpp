@@ -30,6 +30,7 @@ int run_threads(int wanted) {
 
 Core::Core(const ServerOptions& o)
     : options(o),
+      auth({.token_file = o.token_file, .admin_token_file = o.admin_token_file, .probes_too = o.token_for_probes}),
       shared_memory(o.client_shared_memory, o.shared_memory_prefix),
       executor(run_threads(o.run_threads)),
       repository(options, executor) {}

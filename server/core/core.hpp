@@ -4,6 +4,7 @@
 #pragma once
 #include <atomic>
 
+#include "core/auth.hpp"
 #include "core/repository.hpp"
 #include "core/shared_memory.hpp"
 #include "kserve.pb.h"
@@ -17,6 +18,7 @@ struct Core {
   std::atomic<bool> leaving{false};   // not ready any more
   std::atomic<bool> refusing{false};  // new requests are refused
   std::atomic<int64_t> in_flight{0};  // accepted inference requests without an answer
+  Auth auth;
   SharedMemory shared_memory;
   Executor executor;
   Repository repository;

@@ -12,15 +12,16 @@
 namespace carnot::serve {
 
 enum class Kind {
-  kInvalid,      // the request is wrong: 400, INVALID_ARGUMENT
-  kNotFound,     // no such model, version, region: 404, NOT_FOUND
-  kUnavailable,  // not now: 503, UNAVAILABLE
-  kUnsupported,  // a feature that is not there: 501, UNIMPLEMENTED
-  kExists,       // 400, ALREADY_EXISTS
-  kCancelled,    // the client is gone: 400, CANCELLED
-  kTooLarge,     // 413, INVALID_ARGUMENT
-  kForbidden,    // 403, PERMISSION_DENIED
-  kInternal,     // our bug, or a model that fails: 500, INTERNAL
+  kInvalid,          // the request is wrong: 400, INVALID_ARGUMENT
+  kNotFound,         // no such model, version, region: 404, NOT_FOUND
+  kUnavailable,      // not now: 503, UNAVAILABLE
+  kUnsupported,      // a feature that is not there: 501, UNIMPLEMENTED
+  kExists,           // 400, ALREADY_EXISTS
+  kCancelled,        // the client is gone: 400, CANCELLED
+  kTooLarge,         // 413, INVALID_ARGUMENT
+  kUnauthenticated,  // no token, or one that is not known: 401, UNAUTHENTICATED
+  kForbidden,        // 403, PERMISSION_DENIED
+  kInternal,         // our bug, or a model that fails: 500, INTERNAL
 };
 
 struct Fault {
@@ -34,6 +35,8 @@ inline int http_status(Kind kind) {
     case Kind::kExists:
     case Kind::kCancelled:
       return 400;
+    case Kind::kUnauthenticated:
+      return 401;
     case Kind::kForbidden:
       return 403;
     case Kind::kNotFound:

@@ -198,18 +198,21 @@ Or<std::vector<std::shared_ptr<const ModelVersion>>> Repository::read(const std:
   }
   inference::ModelConfig config;
   const fs::path file = fs::path(folder) / "config.pbtxt";
-  bool derived = false;
+  // A configuration that says nothing of tensors and batches leaves them to the engine, as a missing one does. Parsed,
+  // "0" and nothing are the same.
+  bool silent = true;
   if (!override.config.empty()) {
     if (auto refused = from_json(override.config, &config)) return invalid("config: {}", refused->text);
+    silent = override.config.find("max_batch_size") == std::string::npos;
   } else if (fs::is_regular_file(file, error)) {
     if (fs::file_size(file, error) > kMaxConfigBytes)
       return invalid("config.pbtxt is larger than {} bytes", kMaxConfigBytes);
     std::ifstream in(file, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     if (auto refused = from_text(text, &config)) return invalid("config.pbtxt, {}", refused->text);
-  } else {
-    derived = true;
+    silent = text.find("max_batch_size") == std::string::npos;
   }
+  const bool derived = silent && config.input().empty() && config.output().empty();
   if (!config.name().empty() && config.name() != name)
     return invalid("config.pbtxt has the name '{}', its folder is '{}'", config.name(), name);
   config.set_name(name);

@@ -29,18 +29,57 @@ class Tag final : public Operation {
   Call* call_;
 };
 
+// What both kinds of calls do: ask for the next one, know whether the client is gone, and end when all is over.
+template <typename Derived>
+class Call {
+ protected:
+  Call(Core& core, AsyncPart& service, grpc::ServerCompletionQueue& queue)
+      : core_(core), service_(service), queue_(queue) {
+    context_.AsyncNotifyWhenDone(&over_tag_);
+  }
+  ~Call() = default;
+
+  void arrived(bool ok) {
+    if (!ok) {  // the queue is being shut down; over() will not come
+      delete static_cast<Derived*>(this);
+      return;
+    }
+    new Derived(core_, service_, queue_);
+    static_cast<Derived*>(this)->begin(core_.auth.check(Access::kUse, authorization_of(context_)));
+  }
+  void finished(bool) { release(); }
+  void over(bool) {
+    cancelled_ = context_.IsCancelled();
+    release();
+  }
+  void release() {
+    if (--events_ == 0) delete static_cast<Derived*>(this);
+  }
+
+  Core& core_;
+  AsyncPart& service_;
+  grpc::ServerCompletionQueue& queue_;
+  grpc::ServerContext context_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<int> events_{2};  // finished() and over(), in any order, on any thread
+  Tag<Call, &Call::arrived> arrived_tag_{this};
+  Tag<Call, &Call::finished> finished_tag_{this};
+  Tag<Call, &Call::over> over_tag_{this};
+};
+
 // ---- ModelInfer
 // ----------------------------------------------------------------------------------------------------------------
 
-class InferCall {
+class InferCall : public Call<InferCall> {
  public:
   InferCall(Core& core, AsyncPart& service, grpc::ServerCompletionQueue& queue)
-      : core_(core), service_(service), queue_(queue), responder_(&context_) {
-    context_.AsyncNotifyWhenDone(&over_tag_);
+      : Call(core, service, queue), responder_(&context_) {
     service.RequestModelInfer(&context_, message_.get(), &responder_, &queue, &queue, &arrived_tag_);
   }
 
  private:
+  friend Call<InferCall>;
+
   class UnaryJob : public MessageJob {
    public:
     explicit UnaryJob(InferCall* call) : call_(call) {}
@@ -55,38 +94,17 @@ class InferCall {
     InferCall* call_;
   };
 
-  void arrived(bool ok) {
-    if (!ok) {  // the queue is being shut down; over() will not come
-      delete this;
-      return;
-    }
-    new InferCall(core_, service_, queue_);
+  void begin(MaybeFault refused) {
     auto job = std::make_unique<UnaryJob>(this);
     job->message = std::move(message_);
-    if (auto refused = read_message(core_, *job)) return job->done({.fault = &*refused});
+    if (!refused) refused = read_message(core_, *job);
+    if (refused) return job->done({.fault = &*refused});
     core_.infer(std::move(job), true);
   }
-  void finished(bool) { release(); }
-  void over(bool) {
-    cancelled_ = context_.IsCancelled();
-    release();
-  }
-  void release() {
-    if (--events_ == 0) delete this;
-  }
 
-  Core& core_;
-  AsyncPart& service_;
-  grpc::ServerCompletionQueue& queue_;
-  grpc::ServerContext context_;
   std::unique_ptr<inference::ModelInferRequest> message_ = std::make_unique<inference::ModelInferRequest>();
   inference::ModelInferResponse response_;
   grpc::ServerAsyncResponseWriter<inference::ModelInferResponse> responder_;
-  std::atomic<bool> cancelled_{false};
-  std::atomic<int> events_{2};  // finished() and over(), in any order, on any thread
-  Tag<InferCall, &InferCall::arrived> arrived_tag_{this};
-  Tag<InferCall, &InferCall::finished> finished_tag_{this};
-  Tag<InferCall, &InferCall::over> over_tag_{this};
 };
 
 // ---- ModelStreamInfer
@@ -94,15 +112,16 @@ class InferCall {
 
 // Requests are read while others run; answers go out one by one as they come. A request that is refused is answered by
 // a message with its reason, and the stream goes on.
-class StreamCall {
+class StreamCall : public Call<StreamCall> {
  public:
   StreamCall(Core& core, AsyncPart& service, grpc::ServerCompletionQueue& queue)
-      : core_(core), service_(service), queue_(queue), stream_(&context_) {
-    context_.AsyncNotifyWhenDone(&over_tag_);
+      : Call(core, service, queue), stream_(&context_) {
     service.RequestModelStreamInfer(&context_, &stream_, &queue, &queue, &arrived_tag_);
   }
 
  private:
+  friend Call<StreamCall>;
+
   // Requests of one stream that may be under way; more are left in the connection until some are answered.
   static constexpr size_t kMaxUnderWay = 1024;
 
@@ -127,12 +146,8 @@ class StreamCall {
     StreamCall* call_;
   };
 
-  void arrived(bool ok) {
-    if (!ok) {
-      delete this;
-      return;
-    }
-    new StreamCall(core_, service_, queue_);
+  void begin(const MaybeFault& refused) {
+    if (refused) return stream_.Finish(grpc_status(*refused), &finished_tag_);
     read();
   }
 
@@ -200,32 +215,14 @@ class StreamCall {
     }
   }
 
-  void finished(bool) { release(); }
-  void over(bool) {
-    cancelled_ = context_.IsCancelled();
-    release();
-  }
-  void release() {
-    if (--events_ == 0) delete this;
-  }
-
-  Core& core_;
-  AsyncPart& service_;
-  grpc::ServerCompletionQueue& queue_;
-  grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<inference::ModelStreamInferResponse, inference::ModelInferRequest> stream_;
   std::unique_ptr<inference::ModelInferRequest> incoming_;
   std::mutex mutex_;
   std::deque<std::unique_ptr<inference::ModelStreamInferResponse>> out_;  // the first is being written if writing_
   size_t under_way_ = 0;
   bool reading_ = true, writing_ = false, paused_ = false, finishing_ = false;
-  std::atomic<bool> cancelled_{false};
-  std::atomic<int> events_{2};
-  Tag<StreamCall, &StreamCall::arrived> arrived_tag_{this};
   Tag<StreamCall, &StreamCall::read_done> read_tag_{this};
   Tag<StreamCall, &StreamCall::write_done> write_tag_{this};
-  Tag<StreamCall, &StreamCall::finished> finished_tag_{this};
-  Tag<StreamCall, &StreamCall::over> over_tag_{this};
 };
 
 }  // namespace
@@ -246,6 +243,8 @@ grpc::Status grpc_status(const Fault& fault) {
         return grpc::StatusCode::ALREADY_EXISTS;
       case Kind::kCancelled:
         return grpc::StatusCode::CANCELLED;
+      case Kind::kUnauthenticated:
+        return grpc::StatusCode::UNAUTHENTICATED;
       case Kind::kForbidden:
         return grpc::StatusCode::PERMISSION_DENIED;
       case Kind::kInternal:
@@ -254,6 +253,12 @@ grpc::Status grpc_status(const Fault& fault) {
     return grpc::StatusCode::INTERNAL;
   }();
   return {code, fault.text};
+}
+
+std::string_view authorization_of(const grpc::ServerContext& context) {
+  const auto found = context.client_metadata().find("authorization");
+  return found == context.client_metadata().end() ? std::string_view()
+                                                  : std::string_view(found->second.data(), found->second.size());
 }
 
 // Each deletes itself when its call is over.

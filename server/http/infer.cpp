@@ -396,7 +396,9 @@ HttpReply error_reply(const Fault& fault) {
   std::string text = "{\"error\":";
   append_json_string(fault.text, &text);
   text += '}';
-  return {.status = http_status(fault.kind), .body = Buffer::of(text)};
+  return {.status = http_status(fault.kind),
+          .headers = fault.kind == Kind::kUnauthenticated ? "WWW-Authenticate: Bearer\r\n" : "",
+          .body = Buffer::of(text)};
 }
 
 void infer_over_http(Core& core, const std::string& model, int64_t version, HttpRequest request,

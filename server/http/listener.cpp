@@ -2,6 +2,7 @@
 #include "http/listener.hpp"
 
 #include <fmt/core.h>
+#include <poll.h>
 
 #include <array>
 #include <boost/asio/dispatch.hpp>
@@ -9,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -23,6 +25,7 @@ namespace carnot::serve {
 namespace {
 
 namespace asio = boost::asio;
+namespace ssl = asio::ssl;
 namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
@@ -30,6 +33,9 @@ using boost::system::error_code;
 
 constexpr size_t kHeaderLimit = 32 << 10;
 constexpr size_t kReadSize = 16 << 10;
+constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
+constexpr auto kLinger = std::chrono::seconds(2);  // for a client that still sends when its answer is out
+constexpr unsigned char kTlsHandshake = 0x16;      // the first byte of a TLS client
 
 std::string_view reason(int status) {
   switch (status) {
@@ -78,6 +84,7 @@ struct Worker {
 struct Shared {
   HttpLimits limits;
   HttpHandler handler;
+  std::shared_ptr<TlsFiles> tls;  // null: plain TCP
   std::atomic<int> connections{0};
   std::atomic<bool> draining{false};
 };
@@ -99,10 +106,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // Nagle's algorithm would hold the second of two small writes back until the first is acknowledged.
     socket_.set_option(tcp::no_delay(true), ignored);
     socket_.non_blocking(true, ignored);
-    next_request();
+    if (!shared_.tls) return next_request();
+    state_ = State::kHandshake;
+    deadline_ = Clock::now() + std::min<Clock::duration>(kHandshakeTimeout, shared_.limits.read_timeout);
+    socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](error_code error) {
+      if (self->state_ == State::kHandshake) error ? self->close() : self->shake_hands();
+    });
   }
-  // Once a second: ends what takes too long.
+  // Several times a second: ends what takes too long.
   void check(Clock::time_point now) {
+    if (state_ == State::kRunning && tls_ && hung_up()) gone_ = true;
     if (now < deadline_) return;
     if (state_ == State::kBody || (state_ == State::kHeader && in_.size() > 0))
       refuse(408, "the request took too long to arrive");
@@ -110,15 +123,44 @@ class Connection : public std::enable_shared_from_this<Connection> {
       close();
   }
   void drain() {
-    if (state_ == State::kHeader && in_.size() == 0) close();
+    if (state_ == State::kHandshake || (state_ == State::kHeader && in_.size() == 0)) close();
   }
   void reply(HttpReply reply);
   bool gone() const { return gone_; }
   asio::io_context& context() { return worker_.context; }
 
  private:
-  enum class State { kHeader, kBody, kRunning, kWriting, kClosed };
+  enum class State { kHandshake, kHeader, kBody, kRunning, kWriting, kClosed };
   using Parser = http::request_parser<http::buffer_body>;
+
+  void shake_hands() {
+    unsigned char first = 0;
+    if (::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) return close();
+    if (first != kTlsHandshake) return refuse(400, "this port takes TLS only: use https://");
+    tls_context_ = shared_.tls->context();
+    tls_.emplace(socket_, *tls_context_);
+    tls_->async_handshake(ssl::stream_base::server, [self = shared_from_this()](error_code error) {
+      if (self->state_ != State::kHandshake) return;
+      // A client without a certificate that we take gets TLS's alert and no answer.
+      error ? self->close() : self->next_request();
+    });
+  }
+
+  template <typename Buffers, typename Handler>
+  void read_some(const Buffers& buffers, Handler handler) {
+    if (tls_)
+      tls_->async_read_some(buffers, std::move(handler));
+    else
+      socket_.async_read_some(buffers, std::move(handler));
+  }
+
+  template <typename Buffers, typename Handler>
+  void write_all(const Buffers& buffers, Handler handler) {
+    if (tls_)
+      asio::async_write(*tls_, buffers, std::move(handler));
+    else
+      asio::async_write(socket_, buffers, std::move(handler));
+  }
 
   void next_request() {
     state_ = State::kHeader;
@@ -132,7 +174,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void read_header() {
-    socket_.async_read_some(in_.prepare(kReadSize), [self = shared_from_this()](error_code error, size_t n) {
+    read_some(in_.prepare(kReadSize), [self = shared_from_this()](error_code error, size_t n) {
       if (self->state_ != State::kHeader) return;
       if (error) return self->close();
       if (self->in_.size() == 0) self->deadline_ = Clock::now() + self->shared_.limits.read_timeout;
@@ -195,7 +237,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!boost::beast::iequals(parser_->get()[http::field::expect], "100-continue") || filled_ > 0)
       return (this->*next)();
     static constexpr std::string_view kLine = "HTTP/1.1 100 Continue\r\n\r\n";
-    asio::async_write(socket_, asio::buffer(kLine), [self = shared_from_this(), next](error_code error, size_t) {
+    write_all(asio::buffer(kLine), [self = shared_from_this(), next](error_code error, size_t) {
       if (self->state_ != State::kBody) return;
       if (error) return self->close();
       (self.get()->*next)();
@@ -204,14 +246,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void read_body() {
     // Past the parser: large bodies go from the socket into their final place.
-    socket_.async_read_some(asio::buffer(request_.body.data() + filled_, request_.body.size() - filled_),
-                            [self = shared_from_this()](error_code error, size_t n) {
-                              if (self->state_ != State::kBody) return;
-                              if (error) return self->close();
-                              self->filled_ += n;
-                              if (self->filled_ == self->request_.body.size()) return self->run();
-                              self->read_body();
-                            });
+    read_some(asio::buffer(request_.body.data() + filled_, request_.body.size() - filled_),
+              [self = shared_from_this()](error_code error, size_t n) {
+                if (self->state_ != State::kBody) return;
+                if (error) return self->close();
+                self->filled_ += n;
+                if (self->filled_ == self->request_.body.size()) return self->run();
+                self->read_body();
+              });
   }
 
   void parse_chunks() {
@@ -248,7 +290,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void read_chunks() {
-    socket_.async_read_some(in_.prepare(kReadSize), [self = shared_from_this()](error_code error, size_t n) {
+    read_some(in_.prepare(kReadSize), [self = shared_from_this()](error_code error, size_t n) {
       if (self->state_ != State::kBody) return;
       if (error) return self->close();
       self->in_.commit(n);
@@ -262,10 +304,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void watch() {
     socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](error_code error) {
       if (self->state_ != State::kRunning || error) return;
-      char byte;
-      const ssize_t n = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-      if (n == 0 || (n < 0 && errno != EAGAIN)) self->gone_ = true;
+      if (self->hung_up()) self->gone_ = true;
     });
+  }
+
+  bool hung_up() {
+    if (tls_) {
+      // Behind the end of TLS's own stream there may be bytes that nobody reads.
+      pollfd what{socket_.native_handle(), POLLRDHUP, 0};
+      return ::poll(&what, 1, 0) > 0;
+    }
+    char byte;
+    const ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN);
   }
 
   void refuse(int status, std::string_view text) {
@@ -284,8 +335,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
     header_ += out_.headers;
     fmt::format_to(std::back_inserter(header_), "Content-Length: {}\r\n{}\r\n", out_.body.size(),
                    keep_alive_ ? "" : "Connection: close\r\n");
-    const std::array<asio::const_buffer, 2> parts = {
-        asio::buffer(header_), asio::buffer(out_.body.data(), head_ || out_.body.size() == 0 ? 0 : out_.body.size())};
+    size_t body = head_ ? 0 : out_.body.size();
+    if (tls_ && body > 0 && body <= kReadSize) {  // one record instead of two
+      header_.append(out_.body.data(), body);
+      body = 0;
+    }
+    const std::array<asio::const_buffer, 2> parts = {asio::buffer(header_),
+                                                     asio::buffer(body ? out_.body.data() : nullptr, body)};
+    const auto after = [self = shared_from_this()](error_code failed, size_t) {
+      if (self->state_ != State::kWriting) return;
+      if (failed) return self->close();
+      self->written();
+    };
+    if (tls_) return write_all(parts, after);
     // Header and body in one call, now: the socket's buffer nearly always has room.
     error_code error;
     const size_t total = asio::buffer_size(parts);
@@ -299,11 +361,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       sent -= skip;
       if (part.size() > skip) rest.push_back(part + skip);
     }
-    asio::async_write(socket_, rest, [self = shared_from_this()](error_code failed, size_t) {
-      if (self->state_ != State::kWriting) return;
-      if (failed) return self->close();
-      self->written();
-    });
+    write_all(rest, after);
   }
 
   void written() {
@@ -320,12 +378,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Closing with unread input would reset the connection and lose the answer on its way.
   void linger() {
     state_ = State::kClosed;
+    deadline_ = Clock::now() + kLinger;
+    if (!tls_) return end_stream();
+    // First the end of TLS's stream; what comes then is dropped unread.
+    tls_->async_shutdown([self = shared_from_this()](error_code) {
+      if (self->socket_.is_open()) self->end_stream();
+    });
+  }
+  void end_stream() {
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
     drop_input(0);
   }
   void drop_input(size_t dropped) {
-    deadline_ = Clock::now() + std::chrono::seconds(2);
+    deadline_ = Clock::now() + kLinger;
     socket_.async_read_some(in_.prepare(kReadSize), [self = shared_from_this(), dropped](error_code error, size_t n) {
       if (error || dropped + n > (size_t{1} << 20) || !self->socket_.is_open()) return self->close();
       self->drop_input(dropped + n);
@@ -341,6 +407,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   tcp::socket socket_;
+  std::shared_ptr<ssl::context> tls_context_;  // of the time of the handshake
+  std::optional<ssl::stream<tcp::socket&>> tls_;
   Worker& worker_;
   Shared& shared_;
   boost::beast::flat_buffer in_;
@@ -436,10 +504,12 @@ struct HttpListener::Impl {
   }
 };
 
-HttpListener::HttpListener(const std::string& address, int port, const HttpLimits& limits, HttpHandler handler)
+HttpListener::HttpListener(const std::string& address, int port, const HttpLimits& limits, HttpHandler handler,
+                           std::shared_ptr<TlsFiles> tls)
     : impl_(std::make_unique<Impl>()) {
   impl_->shared.limits = limits;
   impl_->shared.handler = std::move(handler);
+  impl_->shared.tls = std::move(tls);
   for (int i = 0; i < std::max(1, limits.threads); ++i) impl_->workers.push_back(std::make_unique<Worker>());
   try {
     const tcp::endpoint endpoint(asio::ip::make_address(address), static_cast<uint16_t>(port));

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 over TCP: threads that each own their connections, so a request that its handler answers at once never
-// changes threads. Slow, idle and too many clients are closed; a body that is too long is refused before it is read.
+// HTTP/1.1 over TCP or TLS: threads that each own their connections, so a request that its handler answers at once
+// never changes threads. Slow, idle and too many clients are closed; a body that is too long is refused before it is
+// read.
 #pragma once
 #include <chrono>
 #include <memory>
 #include <string>
 
 #include "http/message.hpp"
+#include "http/tls.hpp"
 
 namespace carnot::serve {
 
@@ -19,8 +21,9 @@ struct HttpLimits {
 
 class HttpListener {
  public:
-  // Listens at once (throws std::system_error if it cannot); port 0: any.
-  HttpListener(const std::string& address, int port, const HttpLimits& limits, HttpHandler handler);
+  // Listens at once (throws std::system_error if it cannot); port 0: any. `tls`: null for plain TCP.
+  HttpListener(const std::string& address, int port, const HttpLimits& limits, HttpHandler handler,
+               std::shared_ptr<TlsFiles> tls = nullptr);
   ~HttpListener();
   HttpListener(const HttpListener&) = delete;
   HttpListener& operator=(const HttpListener&) = delete;

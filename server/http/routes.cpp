@@ -336,20 +336,48 @@ HttpReply health(const Core& core, const std::string& what, const HttpRequest& r
   return reply;
 }
 
+HttpReply metrics(const Core& core) {
+  return {.content_type = "text/plain; charset=utf-8", .body = Buffer::of(metrics_text(core))};
+}
+
+// What a route is, of the path as it was understood.
+Access access_of(const Path& path, const std::string& method) {
+  const size_t n = path.size();
+  if (n == 1 && path[0] == "metrics") return Access::kProbe;
+  if (n < 2 || path[0] != "v2") return Access::kUse;
+  if (path[1] == "health" || (path[1] == "models" && n > 3 && path.back() == "ready")) return Access::kProbe;
+  if (path[1] == "repository" && path.back() != "index") return Access::kControl;
+  const bool memory = path[1] == "systemsharedmemory" || path[1] == "cudasharedmemory";
+  const bool setting = path[1] == "logging" || path.back() == "setting";
+  return (memory || setting) && method != "GET" ? Access::kControl : Access::kUse;
+}
+
 }  // namespace
+
+void handle_probe(Core& core, const HttpRequest& request, Responder& responder) {
+  const auto path = split(request.target);
+  if (!path) return responder.send(not_found());
+  if (auto refused = core.auth.check(Access::kProbe, request.authorization))
+    return responder.send(error_reply(*refused));
+  if (path->size() == 1 && (*path)[0] == "metrics") return responder.send(metrics(core));
+  if (path->size() == 3 && (*path)[0] == "v2" && (*path)[1] == "health")
+    return responder.send(health(core, (*path)[2], request));
+  responder.send(not_found());
+}
 
 void handle_http(Core& core, Lane& lane, HttpRequest request, std::shared_ptr<Responder> responder) {
   const auto parsed = split(request.target);
   if (!parsed) return responder->send(error_reply(invalid("the path has a broken percent escape")));
   const Path& path = *parsed;
+  if (auto refused = core.auth.check(access_of(path, request.method), request.authorization))
+    return responder->send(error_reply(*refused));
   const bool unpacks_itself = path.size() > 3 && path.back() == "infer";
   if (!request.content_encoding.empty() && request.content_encoding != "identity" && !unpacks_itself) {
     auto plain = decode(request.body, request.content_encoding, core.options.max_body, 0);
     if (!plain) return responder->send(error_reply(plain.fault()));
     request.body = std::move(*plain);
   }
-  if (path.size() == 1 && path[0] == "metrics")
-    return responder->send({.content_type = "text/plain; charset=utf-8", .body = Buffer::of(metrics_text(core))});
+  if (path.size() == 1 && path[0] == "metrics") return responder->send(metrics(core));
   if (path.empty() || path[0] != "v2") return responder->send(not_found());
   if (path.size() == 1)
     return responder->send(request.method == "GET" ? message_reply(Or(server_metadata())) : wrong_method("GET"));

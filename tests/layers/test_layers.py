@@ -90,8 +90,27 @@ def test_the_server_uses_the_public_headers_alone():
     assert inside == []
 
 
+def test_the_triton_backend_uses_the_c_interface_alone():
+    """libtriton_carnot.so shares a process with Triton's libraries: the runtime under it, and nothing of its own to be seen."""
+    folder = ROOT / "triton"
+    inside = [f"{file.relative_to(ROOT)}: {name}" for file in folder.rglob("*") if file.suffix in CODE
+              for name in INCLUDE.findall(file.read_text())
+              if not (folder / name).is_file() and name not in {"carnot/carnot.h", "carnot/carnot.hpp", "carnot/compiler.h"}]
+    assert inside == []
+    library = LIBRARY.parent / "libtriton_carnot.so"
+    symbols = [line.split()[-1] for line in output("nm", "-D", "--defined-only", str(library)).splitlines()]
+    assert [name for name in symbols if not name.startswith("TRITONBACKEND_")] == []
+    assert "TRITONBACKEND_ModelInstanceExecute" in symbols
+    open_ones = [line.split()[-1] for line in output("nm", "-D", "--undefined-only", str(library)).splitlines()]
+    declared = set(re.findall(r"\b(TRITON(?:BACKEND|SERVER)_\w+)\(", (folder / "api.h").read_text()))
+    assert {name for name in open_ones if name.startswith("TRITON")} <= declared
+    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", output("readelf", "-d", str(library)))
+    system = re.compile(r"(libcarnot|libc|libm|libstdc\+\+|libgcc_s|libdl|ld-linux-x86-64)\.so\.\d+$")
+    assert [name for name in needed if not system.match(name)] == []
+
+
 def test_every_source_names_its_licence():
-    files = [p for folder in ("src", "include", "server", "tools", "python", "examples", "tests", "bench", "scripts")
+    files = [p for folder in ("src", "include", "server", "triton", "tools", "python", "examples", "tests", "bench", "scripts")
              for p in (ROOT / folder).rglob("*") if p.suffix in CODE | {".py", ".sh"}]
     assert len(files) > 50
     assert [str(p.relative_to(ROOT)) for p in files if "SPDX-License-Identifier: Apache-2.0" not in p.read_text()[:200]] == []

@@ -91,7 +91,7 @@ CONFIGS = [
     ('input { name: "INPUT0" data_type: TYPE_FP32 dims: 16 }\nmax_batch_size: 8', "config.pbtxt says TYPE_FP32, the engine has TYPE_INT32"),
     ('input { name: "INPUT0" data_type: TYPE_INT32 dims: 17 }\nmax_batch_size: 8', "gives the shape [-1,17]"),
     ('input { name: "Q" data_type: TYPE_INT32 dims: 16 }\nmax_batch_size: 8', "names the input 'Q', the engine has 'INPUT0', 'INPUT1'"),
-    ("dynamic_batching { }", "dynamic_batching needs max_batch_size"),
+    ("max_batch_size: 0 dynamic_batching { }", "dynamic_batching needs max_batch_size"),
     ("max_batch_size: 4\ndynamic_batching { preferred_batch_size: 5 }", "preferred_batch_size 5"),
     ("version_policy { specific { versions: 4 } }", "version 4"),
     ('default_model_filename: "../x"', "no plain file name"),

@@ -87,6 +87,15 @@ void add_serve(CLI::App& app, int* exit_code) {
   c->add_option("--allow-client-shm", o.client_shared_memory, "true: clients may register system shared memory")
       ->capture_default_str();
   c->add_option("--shm-prefix", o.shared_memory_prefix, "what the key of a client's region must begin with");
+  c->add_option("--tls-cert", o.tls_certificate,
+                "PEM file: HTTP and gRPC take TLS only, with this certificate and chain");
+  c->add_option("--tls-key", o.tls_key, "PEM file: its key");
+  c->add_option("--tls-client-ca", o.tls_client_ca, "PEM file: clients must show a certificate signed by one of these");
+  c->add_option("--token-file", o.token_file,
+                "requests need 'Authorization: Bearer TOKEN' with a token of this file (one a line)");
+  c->add_option("--admin-token-file", o.admin_token_file,
+                "loading, unloading, shared memory and settings need a token of this file");
+  c->add_flag("--token-for-probes", o.token_for_probes, "health, readiness and metrics need a token, too");
   c->add_option("--drain-delay", a->drain_delay, "after SIGTERM: seconds between 'not ready' and the first refusal")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
