@@ -22,6 +22,7 @@ void add_bench(CLI::App& app, int* exit_code);
 void add_inspect(CLI::App& app, int* exit_code);
 void add_opt(CLI::App& app, int* exit_code);
 void add_serve(CLI::App& app, int* exit_code);
+void add_load(CLI::App& app, int* exit_code);
 
 // Prints "carnot: error: ..." on standard error; the exit code that goes with it.
 int report(const Error& error);

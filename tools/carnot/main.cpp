@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   carnot::tool::add_inspect(app, &exit_code);
   carnot::tool::add_opt(app, &exit_code);
   carnot::tool::add_serve(app, &exit_code);
+  carnot::tool::add_load(app, &exit_code);
   carnot::tool::catch_interrupts();
   try {
     app.parse(argc, argv);
