@@ -50,8 +50,10 @@ namespace {
 
 class EmbeddedJob : public Job {
  public:
+  Core* core = nullptr;
   std::function<void(InferAnswer, std::exception_ptr)> tell;
   void done(const InferReply& reply) override {
+    core->observer.end(*this, reply, "embedded");
     InferAnswer answer;
     try {
       if (reply.fault) raise(*reply.fault);
@@ -208,7 +210,11 @@ void Server::infer(const InferCall& call, std::function<void(InferAnswer, std::e
   }
   for (const std::string& name : call.outputs) job->request.outputs.push_back({.name = name});
   job->tell = std::move(done);
-  impl_->with_core([&](Core& core) { core.infer(std::move(job), true); });
+  impl_->with_core([&](Core& core) {
+    job->core = &core;
+    core.observer.begin(*job, "", "");
+    core.infer(std::move(job), true);
+  });
 }
 
 std::vector<ModelState> Server::models() const {

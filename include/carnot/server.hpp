@@ -60,7 +60,11 @@ struct ServerOptions {
   std::string token_file = "", admin_token_file = "";
   bool token_for_probes = false;
   std::chrono::milliseconds drain_delay{0};  // between "not ready" and the first refusal
-  int log_level = 1;                         // 0 errors, 1 information, 2 and more: each request
+  // A collector of OpenTelemetry, "http://host:4318": it gets the spans of one in `trace_rate` requests and of those
+  // whose caller traces. Clients may change this (trace settings).
+  std::string otlp_endpoint = "";
+  uint32_t trace_rate = 1000;
+  int log_level = 1;  // 0 errors, 1 information, 2 and more: each request
   bool log_json = false;
 };
 

@@ -53,7 +53,8 @@ class Server:
                  max_body: int = 64 << 20, max_queue: int = 10000, max_connections: int = 4096, read_timeout: float = 30, idle_timeout: float = 300,
                  client_shared_memory: bool = False, shared_memory_prefix: str = "",
                  tls_certificate: str = "", tls_key: str = "", tls_client_ca: str = "",
-                 token_file: str = "", admin_token_file: str = "", token_for_probes: bool = False, drain_delay: float = 0,
+                 token_file: str = "", admin_token_file: str = "", token_for_probes: bool = False,
+                 otlp_endpoint: str = "", trace_rate: int = 1000, drain_delay: float = 0,
                  log_level: int = 0, log_json: bool = False) -> None:
         """Nothing is loaded and no port is open before start().
 

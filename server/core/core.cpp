@@ -20,6 +20,7 @@ constexpr const char* kExtensions[] = {"classification",
                                        "binary_tensor_data",
                                        "parameters",
                                        "statistics",
+                                       "trace",
                                        "logging"};
 
 int run_threads(int wanted) {
@@ -31,6 +32,7 @@ int run_threads(int wanted) {
 Core::Core(const ServerOptions& o)
     : options(o),
       auth({.token_file = o.token_file, .admin_token_file = o.admin_token_file, .probes_too = o.token_for_probes}),
+      observer(o.otlp_endpoint, o.trace_rate),
       shared_memory(o.client_shared_memory, o.shared_memory_prefix),
       executor(run_threads(o.run_threads)),
       repository(options, executor) {}
@@ -145,27 +147,6 @@ MaybeFault change_log_settings(const inference::LogSettingsRequest& request) {
     if (name == "log_format") s.iso8601 = value.string_param() == "ISO8601";
   }
   return std::nullopt;
-}
-
-Or<inference::TraceSettingResponse> trace_settings(const inference::TraceSettingRequest& request) {
-  static const std::pair<const char*, const char*> kDefaults[] = {{"trace_level", "OFF"}, {"trace_rate", "1000"},
-                                                                  {"trace_count", "-1"},  {"log_frequency", "0"},
-                                                                  {"trace_file", ""},     {"trace_mode", "triton"}};
-  for (const auto& [name, value] : request.settings()) {
-    if (name == "trace_file")
-      return fault(Kind::kUnsupported, "trace file location can not be updated through network protocol");
-    const auto known =
-        std::find_if(std::begin(kDefaults), std::end(kDefaults), [&](const auto& d) { return name == d.first; });
-    if (known == std::end(kDefaults)) return invalid("unknown trace setting '{}'", name);
-    // An empty value resets, the default changes nothing.
-    for (const std::string& v : value.value())
-      if (v != known->second)
-        return fault(Kind::kUnsupported,
-                     "trace setting '{}' = '{}': this server does not trace; read its statistics and metrics", name, v);
-  }
-  inference::TraceSettingResponse out;
-  for (const auto& [name, value] : kDefaults) (*out.mutable_settings())[name].add_value(value);
-  return out;
 }
 
 }  // namespace carnot::serve

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "core/auth.hpp"
+#include "core/observer.hpp"
 #include "core/repository.hpp"
 #include "core/shared_memory.hpp"
 #include "kserve.pb.h"
@@ -19,6 +20,7 @@ struct Core {
   std::atomic<bool> refusing{false};  // new requests are refused
   std::atomic<int64_t> in_flight{0};  // accepted inference requests without an answer
   Auth auth;
+  Observer observer;
   SharedMemory shared_memory;
   Executor executor;
   Repository repository;
@@ -38,8 +40,5 @@ Or<int64_t> parse_version(const std::string& name, const std::string& text);
 // Log settings by name, as both protocols read and write them.
 inference::LogSettingsResponse log_settings();
 MaybeFault change_log_settings(const inference::LogSettingsRequest& request);
-// Trace settings of a model, "" = of the server. They are kept and given back; nothing is traced (`level` other than
-// OFF is refused).
-Or<inference::TraceSettingResponse> trace_settings(const inference::TraceSettingRequest& request);
 
 }  // namespace carnot::serve

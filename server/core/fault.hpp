@@ -53,6 +53,12 @@ inline int http_status(Kind kind) {
   return 500;
 }
 
+inline const char* kind_name(Kind kind) {
+  static constexpr const char* kNames[] = {"invalid",   "not found", "unavailable",     "unsupported", "exists",
+                                           "cancelled", "too large", "unauthenticated", "forbidden",   "internal"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
 template <typename... Args>
 Fault fault(Kind kind, fmt::format_string<Args...> format, Args&&... args) {
   return {kind, fmt::format(format, std::forward<Args>(args)...)};

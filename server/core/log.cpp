@@ -24,6 +24,11 @@ std::string now_text(bool iso8601) {
   return fmt::format("{}.{:06d}{}", text, micros, iso8601 ? "Z" : "");
 }
 
+// A text that holds line ends (a client chose part of it) stays one line.
+void append_plain(std::string_view text, std::string* line) {
+  for (char c : text) *line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+}
+
 }  // namespace
 
 Settings& settings() {
@@ -46,22 +51,37 @@ bool enabled(Level level) {
   return true;
 }
 
-void write(Level level, std::string_view text, std::string_view request_id) {
+void write(Level level, std::string_view text, const std::vector<Field>& fields) {
   const Settings& s = settings();
   std::string line;
   if (s.json) {
     line =
         fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":", now_text(true), kNames[static_cast<int>(level)]);
     append_json_string(text, &line);
-    if (!request_id.empty()) {
-      line += ",\"request_id\":";
-      append_json_string(request_id, &line);
+    for (const Field& field : fields) {
+      line += fmt::format(",\"{}\":", field.key);
+      if (const auto* value = std::get_if<std::string>(&field.value))
+        append_json_string(*value, &line);
+      else
+        line += std::to_string(std::get<int64_t>(field.value));
     }
     line += "}\n";
   } else {
     line = fmt::format("{} {:7} ", now_text(s.iso8601), kNames[static_cast<int>(level)]);
-    // A text that holds line ends (a client chose part of it) stays one line.
-    for (char c : text) line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    append_plain(text, &line);
+    for (const Field& field : fields) {
+      line += fmt::format(" {}=", field.key);
+      if (const auto* value = std::get_if<std::string>(&field.value)) {
+        // With a blank in it, or with none at all, it would not be told from what follows.
+        const bool quote = value->empty() || value->find_first_of(" \"=") != value->npos;
+        if (quote)
+          append_json_string(*value, &line);
+        else
+          append_plain(*value, &line);
+      } else {
+        line += std::to_string(std::get<int64_t>(field.value));
+      }
+    }
     line += "\n";
   }
   // One write a line, so that lines of several threads do not mix. Nobody to tell when standard error is gone.

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
 namespace carnot::serve::log {
 
@@ -19,9 +21,14 @@ struct Settings {
 };
 Settings& settings();
 
+// What a line says besides its text: `key=value` in text, a member in JSON.
+struct Field {
+  std::string_view key;
+  std::variant<std::string, int64_t> value;
+};
+
 bool enabled(Level level);
-// `request_id` may be empty.
-void write(Level level, std::string_view text, std::string_view request_id = {});
+void write(Level level, std::string_view text, const std::vector<Field>& fields = {});
 
 template <typename... Args>
 void error(fmt::format_string<Args...> format, Args&&... args) {

@@ -132,6 +132,12 @@ std::string metrics_text(const Core& core) {
          [](const Sample& s) { return s.load_seconds; });
   histogram(samples, &out);
   batches(samples, &out);
+  if (const OtlpExporter* exporter = core.observer.exporter())
+    out += fmt::format(
+        "# HELP carnot_trace_spans_total Spans for the OpenTelemetry collector\n# TYPE carnot_trace_spans_total "
+        "counter\n"
+        "carnot_trace_spans_total{{state=\"exported\"}} {}\ncarnot_trace_spans_total{{state=\"dropped\"}} {}\n",
+        exporter->exported(), exporter->dropped());
   memory(&out);
   return out;
 }

@@ -14,6 +14,7 @@
 
 #include "core/datatype.hpp"
 #include "core/fault.hpp"
+#include "core/trace.hpp"
 
 namespace carnot::serve {
 
@@ -65,6 +66,12 @@ struct InferReply {
   std::vector<OutputTensor> outputs;
 };
 
+// The moments of one run of a batch; those of a job that has not run are zero.
+struct RunTimes {
+  Clock::time_point start, input_end, infer_end, end;
+  int64_t batch = 0;  // items of all requests in it
+};
+
 class Job {
  public:
   Job() = default;
@@ -88,6 +95,9 @@ class Job {
   std::shared_ptr<const void> owner;  // the model version: lives until its last request is answered
   // Of each model input in the model's order: its position in request.inputs, or -1 if left out.
   std::vector<int> order;
+  RunTimes times;                       // set before done()
+  std::unique_ptr<TraceContext> trace;  // of the caller, or of a trace that begins here; mostly there is none
+  bool exported = false;                // its spans go to the collector
 };
 
 // The text before an error that belongs to one request.

@@ -244,6 +244,7 @@ void Runner::run(Instance& instance, std::span<const std::unique_ptr<Job>> jobs,
   times.start = Clock::now();
   int64_t batch = 0;
   for (const auto& job : jobs) batch += job->batch;
+  times.batch = batch;
   std::vector<carnot_tensor> outputs;
   MaybeFault refused = bind(instance, jobs, batch);
   times.input_end = Clock::now();
@@ -267,6 +268,7 @@ void Runner::run(Instance& instance, std::span<const std::unique_ptr<Job>> jobs,
     first += job->batch;
     // Before done(): a client that has its answer finds it counted.
     times.end = Clock::now();
+    job->times = times;
     if (own) {
       statistics.failed(Failure::kBackend, job->received);
     } else {

@@ -27,11 +27,6 @@ struct Duration {
   }
 };
 
-// The moments of one run of a batch.
-struct RunTimes {
-  Clock::time_point start, input_end, infer_end, end;
-};
-
 class Statistics {
  public:
   struct Numbers {

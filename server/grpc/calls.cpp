@@ -45,7 +45,13 @@ class Call {
       return;
     }
     new Derived(core_, service_, queue_);
-    static_cast<Derived*>(this)->begin(core_.auth.check(Access::kUse, authorization_of(context_)));
+    static_cast<Derived*>(this)->begin(core_.auth.check(Access::kUse, metadata_of(context_, "authorization")));
+  }
+  // Before anything can go wrong with the request.
+  void observe(MessageJob& job) {
+    job.request.model = job.message->model_name();
+    job.request.id = job.message->id();
+    core_.observer.begin(job, metadata_of(context_, "traceparent"), metadata_of(context_, "tracestate"));
   }
   void finished(bool) { release(); }
   void over(bool) {
@@ -85,6 +91,7 @@ class InferCall : public Call<InferCall> {
     explicit UnaryJob(InferCall* call) : call_(call) {}
     bool cancelled() const override { return call_->cancelled_; }
     void done(const InferReply& reply) override {
+      call_->core_.observer.end(*this, reply, "grpc");
       if (reply.fault) return call_->responder_.FinishWithError(grpc_status(*reply.fault), &call_->finished_tag_);
       write_message(*this, reply, &call_->response_);
       call_->responder_.Finish(call_->response_, grpc::Status::OK, &call_->finished_tag_);
@@ -97,6 +104,8 @@ class InferCall : public Call<InferCall> {
   void begin(MaybeFault refused) {
     auto job = std::make_unique<UnaryJob>(this);
     job->message = std::move(message_);
+    observe(*job);
+    if (job->trace) context_.AddInitialMetadata("traceparent", job->trace->traceparent());
     if (!refused) refused = read_message(core_, *job);
     if (refused) return job->done({.fault = &*refused});
     core_.infer(std::move(job), true);
@@ -130,6 +139,7 @@ class StreamCall : public Call<StreamCall> {
     explicit StreamJob(StreamCall* call) : call_(call) {}
     bool cancelled() const override { return call_->cancelled_; }
     void done(const InferReply& reply) override {
+      call_->core_.observer.end(*this, reply, "grpc-stream");
       auto message = std::make_unique<inference::ModelStreamInferResponse>();
       if (reply.fault) {
         message->set_error_message(reply.fault->text);
@@ -165,6 +175,7 @@ class StreamCall : public Call<StreamCall> {
     }
     auto job = std::make_unique<StreamJob>(this);
     job->message = std::move(incoming_);
+    observe(*job);
     bool more;
     {
       std::lock_guard lock(mutex_);
@@ -173,7 +184,6 @@ class StreamCall : public Call<StreamCall> {
     }
     const auto refused = read_message(core_, *job);
     if (refused) {
-      job->request.id = job->message->id();
       job->done({.fault = &*refused});
     } else {
       core_.infer(std::move(job), true);
@@ -255,8 +265,8 @@ grpc::Status grpc_status(const Fault& fault) {
   return {code, fault.text};
 }
 
-std::string_view authorization_of(const grpc::ServerContext& context) {
-  const auto found = context.client_metadata().find("authorization");
+std::string_view metadata_of(const grpc::ServerContext& context, const char* key) {
+  const auto found = context.client_metadata().find(key);
   return found == context.client_metadata().end() ? std::string_view()
                                                   : std::string_view(found->second.data(), found->second.size());
 }

@@ -14,7 +14,7 @@ using AsyncPart = inference::GRPCInferenceService::WithAsyncMethod_ModelInfer<
 
 grpc::Status grpc_status(const Fault& fault);
 // The value of that metadata, "" if there is none.
-std::string_view authorization_of(const grpc::ServerContext& context);
+std::string_view metadata_of(const grpc::ServerContext& context, const char* key);
 
 // Asks for the first calls of a queue; each call that arrives asks for the next.
 void await_calls(Core& core, AsyncPart& service, grpc::ServerCompletionQueue& queue);

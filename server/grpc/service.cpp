@@ -125,7 +125,9 @@ class Service final : public AsyncPart {
   CARNOT_UNARY(CudaSharedMemoryUnregister, Access::kControl) { return std::nullopt; }
 
   CARNOT_UNARY(TraceSetting, in->settings().empty() ? Access::kUse : Access::kControl) {
-    return give(trace_settings(in), out);
+    if (!in.model_name().empty())
+      if (auto model = core_.repository.find(in.model_name(), -1); !model) return model.fault();
+    return give(core_.observer.settings.change(in), out);
   }
   CARNOT_UNARY(LogSettings, in->settings().empty() ? Access::kUse : Access::kControl) {
     if (auto refused = change_log_settings(in)) return refused;
@@ -136,7 +138,7 @@ class Service final : public AsyncPart {
  private:
   template <typename Fn>
   Status answer(const ServerContext& context, Access access, const Fn& fn) {
-    auto refused = core_.auth.check(access, authorization_of(context));
+    auto refused = core_.auth.check(access, metadata_of(context, "authorization"));
     if (!refused) refused = fn();
     return refused ? grpc_status(*refused) : Status::OK;
   }

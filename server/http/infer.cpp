@@ -26,6 +26,7 @@ void append_number(int64_t value, std::string* out) {
 
 class HttpJob : public Job {
  public:
+  explicit HttpJob(Core& core) : core_(core) {}
   Buffer body;                                   // of the request: binary tensors are used where they lie
   std::deque<std::vector<std::byte>> converted;  // tensors that came as JSON
   std::vector<std::shared_ptr<const void>> regions;
@@ -35,15 +36,20 @@ class HttpJob : public Job {
 
   bool cancelled() const override { return responder->gone(); }
   void done(const InferReply& reply) override {
-    if (reply.fault) return responder->send(error_reply(*reply.fault));
+    core_.observer.end(*this, reply, "http");
+    HttpReply http;
     try {
-      responder->send(answer(reply));
+      http = reply.fault ? error_reply(*reply.fault) : answer(reply);
     } catch (const std::bad_alloc&) {
-      responder->send(error_reply({Kind::kUnavailable, "no memory for the answer"}));
+      http = error_reply({Kind::kUnavailable, "no memory for the answer"});
     }
+    if (trace) http.headers += fmt::format("traceparent: {}\r\n", trace->traceparent());
+    responder->send(std::move(http));
   }
 
  private:
+  Core& core_;
+
   bool binary(const OutputTensor& out) const { return out.request ? out.request->binary : all_binary; }
 
   HttpReply answer(const InferReply& reply) const {
@@ -403,14 +409,14 @@ HttpReply error_reply(const Fault& fault) {
 
 void infer_over_http(Core& core, const std::string& model, int64_t version, HttpRequest request,
                      std::shared_ptr<Responder> responder) {
-  auto job = std::make_unique<HttpJob>();
+  auto job = std::make_unique<HttpJob>(core);
   job->request.model = model;
   job->request.version = version;
   job->responder = std::move(responder);
+  core.observer.begin(*job, request.traceparent, request.tracestate);
   // Unknown models first: what the body says is then of no interest.
-  if (auto found = core.repository.find(model, version); !found)
-    return job->responder->send(error_reply(found.fault()));
-  if (auto refused = read(core, request, *job)) return job->responder->send(error_reply(*refused));
+  if (auto found = core.repository.find(model, version); !found) return job->done({.fault = &found.fault()});
+  if (auto refused = read(core, request, *job)) return job->done({.fault = &*refused});
   core.infer(std::move(job), true);
 }
 

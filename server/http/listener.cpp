@@ -208,6 +208,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     request_.content_encoding = std::string(m[http::field::content_encoding]);
     request_.accept_encoding = std::string(m[http::field::accept_encoding]);
     request_.authorization = std::string(m[http::field::authorization]);
+    request_.traceparent = std::string(m["traceparent"]);
+    if (!request_.traceparent.empty()) request_.tracestate = std::string(m["tracestate"]);
     if (const auto it = m.find("Inference-Header-Content-Length"); it != m.end()) {
       request_.has_inference_length = true;
       request_.inference_length = std::string(it->value());

@@ -58,7 +58,7 @@ struct HttpRequest {
   std::string content_encoding, accept_encoding;
   std::string inference_length;  // Inference-Header-Content-Length
   bool has_inference_length = false;
-  std::string authorization;
+  std::string authorization, traceparent, tracestate;
   Buffer body;
 };
 

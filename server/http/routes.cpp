@@ -250,7 +250,7 @@ HttpReply logging(const HttpRequest& request) {
   return log_reply();
 }
 
-HttpReply tracing(const std::string& model, const HttpRequest& request) {
+HttpReply tracing(Core& core, const std::string& model, const HttpRequest& request) {
   inference::TraceSettingRequest change;
   change.set_model_name(model);
   if (request.method == "POST") {
@@ -266,7 +266,7 @@ HttpReply tracing(const std::string& model, const HttpRequest& request) {
   } else if (request.method != "GET") {
     return wrong_method("GET, POST");
   }
-  auto settings = trace_settings(change);
+  auto settings = core.observer.settings.change(change);
   if (!settings) return error_reply(settings.fault());
   std::string text = "{";
   for (const auto& [name, value] : settings->settings()) {
@@ -314,7 +314,7 @@ void model_route(Core& core, const Path& path, HttpRequest request, std::shared_
   }
   if (path.size() == at + 2 && what == "trace" && path[at + 1] == "setting") {
     auto model = core.repository.find(name, -1);
-    return responder->send(model ? tracing(name, request) : error_reply(model.fault()));
+    return responder->send(model ? tracing(core, name, request) : error_reply(model.fault()));
   }
   if (!last || (what != "" && what != "ready" && what != "config" && what != "stats"))
     return responder->send(not_found());
@@ -398,7 +398,8 @@ void handle_http(Core& core, Lane& lane, HttpRequest request, std::shared_ptr<Re
   }
   if ((path[1] == "systemsharedmemory" || path[1] == "cudasharedmemory") && path.size() >= 3)
     return responder->send(shared_memory(core, path, request));
-  if (path.size() == 3 && path[1] == "trace" && path[2] == "setting") return responder->send(tracing("", request));
+  if (path.size() == 3 && path[1] == "trace" && path[2] == "setting")
+    return responder->send(tracing(core, "", request));
   if (path.size() == 2 && path[1] == "logging") return responder->send(logging(request));
   responder->send(not_found());
 }

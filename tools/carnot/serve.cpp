@@ -96,6 +96,10 @@ void add_serve(CLI::App& app, int* exit_code) {
   c->add_option("--admin-token-file", o.admin_token_file,
                 "loading, unloading, shared memory and settings need a token of this file");
   c->add_flag("--token-for-probes", o.token_for_probes, "health, readiness and metrics need a token, too");
+  c->add_option("--otlp-endpoint", o.otlp_endpoint, "send traces to this OpenTelemetry collector: http://HOST:4318");
+  c->add_option("--trace-rate", o.trace_rate, "trace one in so many requests, and all whose caller traces")
+      ->check(CLI::Range(1u, 1000000000u))
+      ->capture_default_str();
   c->add_option("--drain-delay", a->drain_delay, "after SIGTERM: seconds between 'not ready' and the first refusal")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
