@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a backend that has its own memory gives the runtime: memory, queues of work, recordings of work, loaded code, kernels.
 //
-// A backend is a shared library that is opened when an engine asks for it (device/backend.hpp). The host's own implementation
-// (device/host.hpp) is plain memory and a queue that runs at once; both pass the same tests (tests/device_cts).
+// A backend is a shared library that is opened when an engine asks for it (device/backend.hpp). What it must keep is tested by
+// tests/device, on any device and, without one, on a stand-in for the vendor's driver.
 // Everything here may be used from several threads, except a Stream: by one at a time.
 #pragma once
 #include <cstddef>

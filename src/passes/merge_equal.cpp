@@ -2,6 +2,7 @@
 #include "passes/merge_equal.hpp"
 
 #include <functional>
+#include <map>
 #include <unordered_map>
 
 namespace carnot::passes {
@@ -35,7 +36,35 @@ bool merge_constants(ir::Graph& g) {
   return changed;
 }
 
-bool merge_nodes(ir::Graph& g) {
+// Of two equal values with sizes that only the run knows, each has symbols of its own for them. They are the same sizes.
+class EqualDims {
+ public:
+  void add(const ir::Value& gone, const ir::Value& kept) {
+    if (gone.shape().size() != kept.shape().size()) return;
+    for (size_t a = 0; a < gone.shape().size(); ++a) {
+      const Dim from = gone.shape()[a].substitute(now_), to = kept.shape()[a].substitute(now_);
+      const auto symbol = from.as_symbol();
+      if (!symbol || from == to) continue;
+      const std::map<std::string, Dim, std::less<>> one{{*symbol, to}};
+      for (auto& [_, dim] : now_) dim = dim.substitute(one);
+      now_.emplace(*symbol, to);
+    }
+  }
+  Status apply(ir::Graph& g) const {
+    if (now_.empty()) return {};
+    for (const auto& v : g.values()) {
+      for (Dim& d : v->facts.shape) d = d.substitute(now_);
+      if (v->facts.values)
+        for (Dim& d : *v->facts.values) d = d.substitute(now_);
+    }
+    return {};
+  }
+
+ private:
+  std::map<std::string, Dim, std::less<>> now_;  // none of whose results holds one of the symbols
+};
+
+bool merge_nodes(ir::Graph& g, EqualDims& dims) {
   bool changed = false;
   std::unordered_map<size_t, std::vector<ir::Node*>> seen;
   for (ir::Node* node : g.node_list()) {
@@ -50,6 +79,7 @@ bool merge_nodes(ir::Graph& g) {
       candidates.push_back(node);
       continue;
     }
+    for (size_t i = 0; i < node->outputs.size(); ++i) dims.add(*node->outputs[i], *same->outputs[i]);
     for (size_t i = 0; i < node->outputs.size(); ++i) g.replace_uses(node->outputs[i], same->outputs[i]);
     g.erase(node);
     changed = true;
@@ -61,12 +91,14 @@ bool merge_nodes(ir::Graph& g) {
 
 Result<bool> MergeEqual::run(ir::Graph& graph, PassContext&) const {
   bool changed = false;
+  EqualDims dims;
   auto one = [&](ir::Graph& g) -> Status {
     changed |= merge_constants(g);
-    changed |= merge_nodes(g);
+    changed |= merge_nodes(g, dims);
     return {};
   };
   CARNOT_RETURN_IF_ERROR(each_graph(graph, one));
+  CARNOT_RETURN_IF_ERROR(each_graph(graph, [&](ir::Graph& g) { return dims.apply(g); }));
   return changed;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/env.hpp"
 #include "base/log.hpp"
 #include "ops/group.hpp"
 
@@ -20,6 +21,7 @@ const std::vector<const Tactic*>& all_tactics() {
   for (const Tactic* t : tactics_##device##_##family()) all.push_back(t);
 #include "all_tactics.inc"
 #undef CARNOT_TACTIC_FILE
+    for (const std::string& name : env_list(EnvVar::kDisableTactics)) std::erase_if(all, [&](const Tactic* t) { return t->name() == name; });
     std::sort(all.begin(), all.end(), [](const Tactic* a, const Tactic* b) {
       if ((a->device() == "cpu") != (b->device() == "cpu")) return b->device() == "cpu";
       return a->priority() != b->priority() ? a->priority() > b->priority() : a->name() < b->name();

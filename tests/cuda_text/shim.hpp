@@ -83,8 +83,16 @@ void depart(Barrier& b) {
   }
 }
 
+// What a kernel that gives up throws.
+struct Trap {};
+bool trapped = false;
+
 void fiber_main() {
-  block.entry(block.args);
+  try {
+    block.entry(block.args);
+  } catch (const Trap&) {
+    trapped = true;
+  }
   block.current->done = true;
   depart(block.all);
   depart(block.warps[static_cast<size_t>(block.current->linear / 32)]);
@@ -247,10 +255,11 @@ static T atomicCAS(T* p, T expected, T x) {
   return old;
 }
 static inline void __threadfence() {}
+static inline void __trap() { throw Trap(); }
 
 // ---- launch ----------------------------------------------------------------------------------------------------------------
 // Arguments are 8 bytes each; more than the entry takes does no harm in this calling convention. False: threads wait for each other
-// for ever.
+// for ever, or one gave up.
 static void* shim_entry;
 template <size_t... I>
 static void call_with(const uint64_t* a, std::index_sequence<I...>) {
@@ -260,6 +269,7 @@ static void call_entry(const uint64_t* a) { call_with(a, std::make_index_sequenc
 static void call_long_entry(const uint64_t* a) { call_with(a, std::make_index_sequence<255>()); }
 extern "C" bool shim_launch(void* entry, const int64_t* grid, const int64_t* threads, const uint64_t* args, size_t count, bool fibers) {
   shim_entry = entry;
+  trapped = false;
   gridDim = {static_cast<unsigned>(grid[0]), static_cast<unsigned>(grid[1]), static_cast<unsigned>(grid[2])};
   blockDim = {static_cast<unsigned>(threads[0]), static_cast<unsigned>(threads[1]), static_cast<unsigned>(threads[2])};
   block.entry = count > 40 ? &call_long_entry : &call_entry;
@@ -269,14 +279,18 @@ extern "C" bool shim_launch(void* entry, const int64_t* grid, const int64_t* thr
       for (unsigned x = 0; x < gridDim.x; ++x) {
         blockIdx = {x, y, z};
         if (fibers) {
-          if (!run_block(static_cast<int>(threads[0] * threads[1] * threads[2]))) return false;
+          if (!run_block(static_cast<int>(threads[0] * threads[1] * threads[2])) || trapped) return false;
           continue;
         }
         for (unsigned tz = 0; tz < blockDim.z; ++tz)
           for (unsigned ty = 0; ty < blockDim.y; ++ty)
             for (unsigned tx = 0; tx < blockDim.x; ++tx) {
               threadIdx = {tx, ty, tz};
-              block.entry(args);
+              try {
+                block.entry(args);
+              } catch (const Trap&) {
+                return false;
+              }
             }
       }
   return true;
