@@ -60,7 +60,7 @@ struct PyEngine {
 
 nb::list describe(const std::vector<carnot::IoInfo>& ios) {
   nb::list out;
-  for (const auto& io : ios) out.append(nb::make_tuple(io.name, static_cast<int>(io.dtype), io.dims, io.dim_names));
+  for (const auto& io : ios) out.append(nb::make_tuple(io.name, static_cast<int>(io.dtype), io.dims, io.dim_names, io.min, io.opt, io.max));
   return out;
 }
 

@@ -71,6 +71,13 @@ typedef struct carnot_io {
   const char* const* dim_names;
 } carnot_io;
 
+/* The sizes of an input that an engine was built for (build --shape), one entry a dim: what lies outside min..max is refused, opt is what
+ * kernels were chosen for. A dim without bounds has 0 in min and -1 in opt and max. rank 0 and NULLs: the input has no range. */
+typedef struct carnot_range {
+  size_t rank;
+  const int64_t *min, *opt, *max;
+} carnot_range;
+
 typedef struct carnot_session_options {
   size_t struct_size; /* sizeof(carnot_session_options) */
   int threads;        /* 0: one per core. Sessions with the same number share one pool. */
@@ -98,11 +105,13 @@ CARNOT_EXPORT size_t carnot_engine_input_count(const carnot_engine* engine);
 CARNOT_EXPORT size_t carnot_engine_output_count(const carnot_engine* engine);
 CARNOT_EXPORT carnot_status carnot_engine_input(const carnot_engine* engine, size_t index, carnot_io* io);
 CARNOT_EXPORT carnot_status carnot_engine_output(const carnot_engine* engine, size_t index, carnot_io* io);
+CARNOT_EXPORT carnot_status carnot_engine_input_range(const carnot_engine* engine, size_t index, carnot_range* range);
 /* Metadata the model came with ("character" of an OCR model, say); NULL if there is no such key. */
 CARNOT_EXPORT const char* carnot_engine_metadata(const carnot_engine* engine, const char* key);
 /* Commands, buffers, memory and why each kernel was chosen, as JSON. */
 CARNOT_EXPORT const char* carnot_engine_describe_json(const carnot_engine* engine);
 
+/* Working memory for the largest inputs of the engine's ranges is taken here; runs within the ranges take no more. */
 CARNOT_EXPORT carnot_status carnot_session_create(const carnot_engine* engine, const carnot_session_options* options,
                                                   carnot_session** session);
 CARNOT_EXPORT void carnot_session_release(carnot_session* session);

@@ -86,6 +86,7 @@ struct IoInfo {
   carnot_dtype dtype;
   std::vector<int64_t> dims;           // -1 where symbolic
   std::vector<std::string> dim_names;  // "batch", "4*seq+1", "224"
+  std::vector<int64_t> min, opt, max;  // sizes that the engine was built for, see carnot_range; empty: no range
 };
 
 class Engine {
@@ -109,7 +110,18 @@ class Engine {
   }
   ~Engine() { carnot_engine_release(handle_); }
 
-  std::vector<IoInfo> inputs() const { return ios(carnot_engine_input_count(handle_), carnot_engine_input); }
+  std::vector<IoInfo> inputs() const {
+    std::vector<IoInfo> out = ios(carnot_engine_input_count(handle_), carnot_engine_input);
+    for (size_t i = 0; i < out.size(); ++i) {
+      carnot_range range{};
+      check(carnot_engine_input_range(handle_, i, &range));
+      if (range.rank == 0) continue;
+      out[i].min.assign(range.min, range.min + range.rank);
+      out[i].opt.assign(range.opt, range.opt + range.rank);
+      out[i].max.assign(range.max, range.max + range.rank);
+    }
+    return out;
+  }
   std::vector<IoInfo> outputs() const { return ios(carnot_engine_output_count(handle_), carnot_engine_output); }
   // Empty if the engine has no such key.
   std::string metadata(const std::string& key) const {
@@ -125,7 +137,7 @@ class Engine {
     for (size_t i = 0; i < count; ++i) {
       carnot_io io{};
       check(query(handle_, i, &io));
-      out.push_back({io.name, io.dtype, {io.dims, io.dims + io.rank}, {io.dim_names, io.dim_names + io.rank}});
+      out.push_back({io.name, io.dtype, {io.dims, io.dims + io.rank}, {io.dim_names, io.dim_names + io.rank}, {}, {}, {}});
     }
     return out;
   }

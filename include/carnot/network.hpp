@@ -79,6 +79,8 @@ class CARNOT_EXPORT Value {
   void* handle_ = nullptr;
 };
 
+// Sizes of an input: dims with min = max become fixed; opt is what kernels are chosen for; memory is reserved for max, and what lies outside
+// min..max is refused.
 struct ShapeProfile {
   std::vector<int64_t> min, opt, max;
 };

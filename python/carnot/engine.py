@@ -15,15 +15,23 @@ from ._runtime import Error
 
 @dataclass(frozen=True)
 class Tensor:
-    """What an engine says of one input or output. A dim is a number, or a text such as "batch" or "4*seq+1"."""
+    """What an engine says of one input or output. A dim is a number, or a text such as "batch" or "4*seq+1".
+
+    min, opt, max: the sizes of an input that the engine was built for (build(shapes=...)), None where there is no range; a dim without
+    bounds has min 0, opt and max -1.
+    """
     name: str
     dtype: np.dtype
     shape: tuple
+    min: tuple | None = None
+    opt: tuple | None = None
+    max: tuple | None = None
 
 
 def _tensors(described):
-    return [Tensor(name, dtypes.numpy_of(code), tuple(dim if dim >= 0 else text for dim, text in zip(dims, names)))
-            for name, code, dims, names in described]
+    return [Tensor(name, dtypes.numpy_of(code), tuple(dim if dim >= 0 else text for dim, text in zip(dims, names)),
+                   *(tuple(bound) or None for bound in bounds))
+            for name, code, dims, names, *bounds in described]
 
 
 def _write(path, data):
@@ -202,7 +210,8 @@ def build(model, device="cpu", shapes=None, precision="fp32", effort="heuristic"
           check=False, check_tolerance=None, threads=0, timing_cache=None):
     """An engine from an ONNX file (path, bytes or onnx.ModelProto) or a carnot.Network.
 
-    shapes: {input: dims or (min, opt, max)}; inputs that are not named keep their dynamic dims.
+    shapes: {input: dims or (min, opt, max)}; inputs that are not named keep their dynamic dims. A range is tuned for opt, its sessions
+    reserve memory for max, and inputs outside of it are refused.
     precision: "fp32", "tf32", "bf16" or "fp16" for the whole network; layer_precision: {glob: type} for single layers by the name of a node
     or result of the model, or {"op=Softmax": type}; the last that matches wins. Inputs and outputs keep the model's types.
     progress: called with (phase, share done); returning False cancels.

@@ -9,6 +9,7 @@
 #include "compiler/cuda_code.hpp"
 #include "compiler/pipeline.hpp"
 #include "compiler/plan_builder.hpp"
+#include "compiler/shape_ranges.hpp"
 #include "compiler/trial.hpp"
 #include "compiler/tune.hpp"
 #include "device/backend.hpp"
@@ -26,38 +27,6 @@ Status check_options(const BuildOptions& options) {
   if (!options.calibration.empty())
     return fail(Code::kUnsupported, "--calibration finds the scales of int8 and fp8, which this build does not offer yet; leave it out and use --precision fp16 or bf16");
   return {};
-}
-
-// Input dims that a range fixes become constants; the others keep their symbols and admit any size.
-Status apply_shapes(ir::Graph& graph, const std::map<std::string, ShapeRange>& shapes) {
-  std::map<std::string, Dim, std::less<>> fixed;
-  for (const auto& [name, range] : shapes) {
-    const auto& inputs = graph.inputs();
-    auto it = std::find_if(inputs.begin(), inputs.end(), [&, n = name](const ir::Value* v) { return v->name == n; });
-    if (it == inputs.end()) {
-      std::string list;
-      for (const ir::Value* v : inputs) list += (list.empty() ? "'" : ", '") + v->name + "'";
-      return invalid("--shape names input '{}', but the model's inputs are {}", name, list);
-    }
-    const Shape& shape = (*it)->shape();
-    if (range.min.size() != shape.size() || range.opt.size() != shape.size() || range.max.size() != shape.size())
-      return invalid("--shape {}: the input has shape {} (rank {}), the range has rank {}", name, to_string(shape), shape.size(), range.min.size());
-    for (size_t a = 0; a < shape.size(); ++a) {
-      if (range.min[a] < 0 || range.min[a] > range.opt[a] || range.opt[a] > range.max[a])
-        return invalid("--shape {}: dimension {} needs 0 <= min <= opt <= max, got {}..{}..{}", name, a, range.min[a], range.opt[a], range.max[a]);
-      if (shape[a].is_constant() && (range.min[a] != shape[a].value() || range.max[a] != shape[a].value()))
-        return invalid("--shape {}: dimension {} of the model is {}, the range is {}..{}", name, a, shape[a].value(), range.min[a], range.max[a]);
-      auto symbol = shape[a].as_symbol();
-      if (!symbol || range.min[a] != range.max[a]) continue;
-      auto [entry, first] = fixed.try_emplace(*symbol, Dim(range.min[a]));
-      if (!first && !(entry->second == Dim(range.min[a])))
-        return invalid("--shape {}: dimension '{}' is given two sizes, {} and {}", name, *symbol, entry->second.str(), range.min[a]);
-    }
-  }
-  if (fixed.empty()) return {};
-  for (ir::Value* v : graph.inputs())
-    for (Dim& d : v->facts.shape) d = d.substitute(fixed);
-  return graph.infer_all();
 }
 
 // "cpu", "cuda", "cuda:1", "cuda:sm_90".
@@ -156,7 +125,7 @@ Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOpt
   CARNOT_ASSIGN(const tactics::Target target, parse_target(options.device));
   CARNOT_ASSIGN(const tactics::Effort effort, parse_effort(options.effort));
   for (const auto& v : graph->values()) v->source = v->name;
-  CARNOT_RETURN_IF_ERROR(apply_shapes(*graph, options.shapes));
+  CARNOT_ASSIGN(auto ranges, apply_shapes(*graph, options.shapes));
   const size_t nodes = graph->nodes().size();
   CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
   CARNOT_RETURN_IF_ERROR(passes::check_layer_rules(*graph, precision));
@@ -178,6 +147,7 @@ Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOpt
   CARNOT_RETURN_IF_ERROR(tune_choices(*graph, target, effort, options, assignment, tuned));
   CARNOT_RETURN_IF_ERROR(stop_here(*graph, options, "assign"));
   CARNOT_ASSIGN(BuiltProgram built, build_program(*graph, assignment, target));
+  for (const std::string& name : built.program.input_names) built.program.input_ranges.push_back(std::move(ranges[name]));
   CARNOT_ASSIGN(const std::vector<std::byte> code, compile_code(built, target));
   size_t reference = 0;
   for (const auto& plan : built.program.plans)

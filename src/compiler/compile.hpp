@@ -15,7 +15,8 @@ struct CheckReport;
 struct TuneReport;
 class TrialMachine;
 
-// The range of an input's dims: one entry where min = opt = max.
+// The range of an input's dims: fixed where min = max. Kernels are chosen and timed at opt; sessions reserve their memory for max and
+// refuse what lies outside.
 struct ShapeRange {
   Dims min, opt, max;
 };

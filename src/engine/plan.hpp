@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Level 2: the plan. What an engine file stores and the runtime executes: buffers and commands in order.
 #pragma once
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -56,14 +57,27 @@ struct CodeBlob {
   uint64_t offset = 0, size = 0;  // in the code section
 };
 
+// The sizes of an input that an engine was built for, one entry a dim. A dim without bounds has min 0 and opt and max -1.
+struct InputRange {
+  Dims min, opt, max;
+  bool empty() const { return max.empty(); }
+  bool bounded() const { return std::find(max.begin(), max.end(), -1) == max.end(); }
+};
+// "1x3x32x32..1x3x320x320..1x3x640x640", as --shape takes it; "*" where there is no bound.
+std::string to_string(const InputRange& range);
+
 // Everything but the bytes of constants and code.
 struct Program {
   std::string producer, target;
   std::vector<Plan> plans;  // plans[0] is the network, the others are bodies
   std::vector<std::string> input_names, output_names;
+  std::vector<InputRange> input_ranges;  // by input; may be shorter: the others have none
   std::map<std::string, std::string> metadata;  // of the source model
   std::map<std::string, std::string> build;     // options and summary of the build
   std::vector<CodeBlob> code;
+
+  // Null if the input has none.
+  const InputRange* range_of(size_t input) const { return input < input_ranges.size() && !input_ranges[input].empty() ? &input_ranges[input] : nullptr; }
 
   // "cuda" of "cuda:sm_90"; empty where the host does everything.
   std::string device_kind() const {

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/mapped_file.hpp"
@@ -37,6 +38,7 @@ class Decoder {
     p.output_names = names(root_.outputs());
     if (p.input_names.size() != p.plans[0].inputs.size() || p.output_names.size() != p.plans[0].outputs.size())
       return corrupt("names and operands of the network differ in number");
+    CARNOT_RETURN_IF_ERROR(decode_ranges(p));
     p.metadata = entries(root_.metadata());
     p.build = entries(root_.build());
     if (root_.code())
@@ -95,6 +97,33 @@ class Decoder {
         plan.commands.push_back(std::move(command));
       }
     return plan;
+  }
+
+  // A range must fit its input and say the same of a symbol wherever it stands, so that its bounds are shapes that can be run.
+  Status decode_ranges(Program& p) const {
+    std::map<std::string, std::array<int64_t, 3>> bounds;
+    for (size_t i = 0; i < p.input_names.size(); ++i) {
+      const fb::Io& io = *root_.inputs()->Get(static_cast<unsigned>(i));
+      const Shape& shape = p.plans[0].buffers[static_cast<size_t>(p.plans[0].inputs[i])].shape;
+      InputRange& range = p.input_ranges.emplace_back();
+      if (!io.min() && !io.opt() && !io.max()) continue;
+      if (!io.min() || !io.opt() || !io.max() || io.min()->size() != shape.size() || io.opt()->size() != shape.size() || io.max()->size() != shape.size())
+        return corrupt("the range of an input has another rank");
+      for (unsigned a = 0; a < shape.size(); ++a) {
+        const int64_t min = io.min()->Get(a), opt = io.opt()->Get(a), max = io.max()->Get(a);
+        const bool open = min == 0 && opt == -1 && max == -1;
+        if (!open && (min < 0 || min > opt || opt > max)) return corrupt("the range of an input is empty");
+        if (shape[a].is_constant() && (min != shape[a].value() || max != shape[a].value())) return corrupt("the range of an input is not that of its shape");
+        if (const auto symbol = shape[a].as_symbol()) {
+          const auto [it, first] = bounds.try_emplace(*symbol, std::array{min, opt, max});
+          if (!first && it->second != std::array{min, opt, max}) return corrupt("a dimension has two ranges");
+        }
+        range.min.push_back(min);
+        range.opt.push_back(opt);
+        range.max.push_back(max);
+      }
+    }
+    return {};
   }
 
   Result<Buffer> decode_buffer(const fb::Buffer& in, size_t index) {

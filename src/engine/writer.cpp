@@ -24,7 +24,7 @@ class MetadataBuilder {
     const auto producer = fbb_.CreateString(program.producer);
     const auto target = fbb_.CreateString(program.target);
     const auto all_plans = fbb_.CreateVector(plans);
-    const auto inputs = ios(program.input_names), outputs = ios(program.output_names);
+    const auto inputs = ios(program.input_names, program.input_ranges), outputs = ios(program.output_names, {});
     const auto dims = fbb_.CreateVectorOfStrings(dim_texts_);
     const auto metadata = entries(program.metadata), build = entries(program.build);
     std::vector<flatbuffers::Offset<fb::Code>> blobs;
@@ -87,9 +87,17 @@ class MetadataBuilder {
     return -1 - static_cast<int64_t>(it->second);
   }
 
-  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<fb::Io>>> ios(const std::vector<std::string>& names) {
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<fb::Io>>> ios(const std::vector<std::string>& names, const std::vector<InputRange>& ranges) {
     std::vector<flatbuffers::Offset<fb::Io>> out;
-    for (const std::string& name : names) out.push_back(fb::CreateIo(fbb_, fbb_.CreateString(name)));
+    for (size_t i = 0; i < names.size(); ++i) {
+      const auto name = fbb_.CreateString(names[i]);
+      if (i >= ranges.size() || ranges[i].empty()) {
+        out.push_back(fb::CreateIo(fbb_, name));
+        continue;
+      }
+      const auto min = fbb_.CreateVector(ranges[i].min), opt = fbb_.CreateVector(ranges[i].opt), max = fbb_.CreateVector(ranges[i].max);
+      out.push_back(fb::CreateIo(fbb_, name, min, opt, max));
+    }
     return fbb_.CreateVector(out);
   }
 

@@ -161,6 +161,17 @@ size_t carnot_engine_output_count(const carnot_engine* engine) { return engine ?
 carnot_status carnot_engine_input(const carnot_engine* engine, size_t index, carnot_io* io) { return fill(engine, index, true, io); }
 carnot_status carnot_engine_output(const carnot_engine* engine, size_t index, carnot_io* io) { return fill(engine, index, false, io); }
 
+carnot_status carnot_engine_input_range(const carnot_engine* engine, size_t index, carnot_range* range) {
+  return guarded([&]() -> carnot::Status {
+    if (!engine || !range) return carnot::invalid("engine or range is NULL");
+    const auto& program = engine->loaded->program();
+    if (index >= program.input_names.size()) return carnot::invalid("there are {} inputs, {} was asked for", program.input_names.size(), index);
+    const auto* known = program.range_of(index);
+    *range = known ? carnot_range{known->max.size(), known->min.data(), known->opt.data(), known->max.data()} : carnot_range{};
+    return {};
+  });
+}
+
 const char* carnot_engine_metadata(const carnot_engine* engine, const char* key) {
   if (!engine || !key) return nullptr;
   const auto& metadata = engine->loaded->program().metadata;
@@ -189,6 +200,8 @@ carnot_status carnot_session_create(const carnot_engine* engine, const carnot_se
     s->context.input_on_device.assign(engine->inputs.size(), false);
     s->context.output_on_device.assign(engine->outputs.size(), false);
     s->frame = std::make_unique<Frame>(s->context, 0);
+    if (carnot::Status reserved = s->frame->reserve(); !reserved)
+      return std::move(reserved.error()).within("for the largest inputs of the ranges that the engine was built for");
     s->inputs.resize(engine->inputs.size());
     s->given.assign(engine->inputs.size(), false);
     s->bound.assign(engine->outputs.size(), nullptr);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "runtime/frame_detail.hpp"
 #include "runtime/placement.hpp"
@@ -11,6 +12,8 @@ namespace carnot::runtime {
 
 namespace {
 constexpr size_t kMaxCachedShapes = 16;
+// What a kernel's blocks take of a thread's cache, roughly: by so much workspaces differ between shapes of one range.
+constexpr uint64_t kBlockScratch = 64 << 10;
 }
 
 Frame::Frame(Context& context, size_t plan)
@@ -49,6 +52,26 @@ const device::Kernel* Frame::kernel_of(size_t command) const {
   return c.on_device ? context_.on_device->kernel(index_, command) : c.kernel.get();
 }
 
+Status Frame::check_ranges(std::span<const TensorView> inputs) const {
+  const engine::Program& program = context_.engine->program();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const engine::InputRange* const range = program.range_of(i);
+    if (!range) continue;
+    const Shape& shape = plan_.plan->buffers[static_cast<size_t>(plan_.plan->inputs[i])].shape;
+    for (size_t a = 0; a < shape.size(); ++a) {
+      const int64_t got = inputs[i].dims[a];
+      if (range->max[a] < 0 || (got >= range->min[a] && got <= range->max[a])) continue;
+      engine::InputRange wider = *range;
+      wider.min[a] = std::min(wider.min[a], got);
+      wider.max[a] = std::max(wider.max[a], got);
+      const std::string dim = shape[a].as_symbol() ? fmt::format("{} ('{}')", a, shape[a].str()) : std::to_string(a);
+      return invalid("input '{}' is {} in dimension {}, the engine was built for {} to {}; build it again with a wider range{}", program.input_names[i], got, dim,
+                     range->min[a], range->max[a], wider.bounded() ? fmt::format(", --shape {}:{}", program.input_names[i], to_string(wider)) : "");
+    }
+  }
+  return {};
+}
+
 Status Frame::bind_inputs(std::span<const TensorView> inputs, const Symbols* outer, Symbols& symbols) const {
   if (outer) symbols = *outer;
   const engine::Plan& plan = *plan_.plan;
@@ -78,7 +101,7 @@ Status Frame::bind_inputs(std::span<const TensorView> inputs, const Symbols* out
       }
     }
   }
-  return {};
+  return main() ? check_ranges(inputs) : Status();
 }
 
 Result<Frame::Resolved*> Frame::resolve(std::span<const TensorView> inputs, const Symbols* outer) {
@@ -142,8 +165,14 @@ Status Frame::place_buffers(Resolved& resolved) {
       lives.push_back({bytes, plan_.first[b], plan_.last[b]});
       owners.push_back(b);
     }
-    (memory == engine::Place::kHost ? resolved.arena_bytes : resolved.device_arena_bytes) = place(lives);
-    for (size_t i = 0; i < owners.size(); ++i) resolved.offset[owners[i]] = lives[i].offset;
+    uint64_t& total = memory == engine::Place::kHost ? resolved.arena_bytes : resolved.device_arena_bytes;
+    total = place(lives);
+    const uint64_t reserved = memory == engine::Place::kHost ? reserved_.arena_bytes : reserved_.device_arena_bytes;
+    // Greedy placement may take more for smaller buffers; those of the reservation fit where the larger ones do.
+    const bool as_reserved = total > reserved && !reserved_.bytes.empty() &&
+                             std::all_of(owners.begin(), owners.end(), [&, i = size_t{0}](size_t b) mutable { return lives[i++].bytes <= reserved_.bytes[b]; });
+    if (as_reserved) total = reserved;
+    for (size_t i = 0; i < owners.size(); ++i) resolved.offset[owners[i]] = as_reserved ? reserved_.offset[owners[i]] : lives[i].offset;
   }
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     const int32_t alias = plan.buffers[b].alias;
@@ -196,6 +225,64 @@ Status Frame::prepare_commands(Resolved& resolved) {
     bytes = std::max<uint64_t>(bytes, kernel->workspace(ready.in, ready.out, context_.pool->threads()));
   }
   find_segments(resolved);
+  return {};
+}
+
+Status Frame::reserve() {
+  const engine::Program& program = context_.engine->program();
+  const engine::Plan& plan = *plan_.plan;
+  std::set<std::string> symbols;  // of more than one size
+  for (size_t i = 0; i < plan.inputs.size(); ++i) {
+    const Shape& shape = plan.buffers[static_cast<size_t>(plan.inputs[i])].shape;
+    const engine::InputRange* const range = program.range_of(i);
+    if (range ? !range->bounded() : !is_static(shape)) return {};
+    for (size_t a = 0; range && a < shape.size(); ++a)
+      if (range->min[a] != range->max[a]) symbols.insert(shape[a].str());
+  }
+  if (symbols.empty()) return {};
+  // Arenas grow with the sizes, but a kernel may divide small and large problems in different ways: so the workspace is asked for at some
+  // corners of the range, and a margin is added.
+  enum class Corner { kMin, kOpt, kMax };
+  const auto at = [&](Corner all, const std::string* but, Corner other) {
+    std::vector<TensorView> inputs;
+    for (size_t i = 0; i < plan.inputs.size(); ++i) {
+      const engine::Buffer& buffer = plan.buffers[static_cast<size_t>(plan.inputs[i])];
+      const engine::InputRange* const range = program.range_of(i);
+      Dims dims;
+      for (size_t a = 0; a < buffer.shape.size(); ++a) {
+        const Corner corner = but && buffer.shape[a].str() == *but ? other : all;
+        dims.push_back(!range ? buffer.shape[a].value() : corner == Corner::kMin ? range->min[a] : corner == Corner::kOpt ? range->opt[a] : range->max[a]);
+      }
+      inputs.push_back({buffer.dtype, std::move(dims), nullptr});
+    }
+    return resolve(inputs, nullptr);
+  };
+  Resolved most;
+  const auto take = [&](const Resolved& r) {
+    most.arena_bytes = std::max(most.arena_bytes, r.arena_bytes);
+    most.workspace_bytes = std::max(most.workspace_bytes, r.workspace_bytes);
+    most.device_arena_bytes = std::max(most.device_arena_bytes, r.device_arena_bytes);
+    most.device_workspace_bytes = std::max(most.device_workspace_bytes, r.device_workspace_bytes);
+  };
+  // Small shapes that the network does not admit are refused by the run that has them.
+  for (const Corner corner : {Corner::kMin, Corner::kOpt})
+    if (const auto r = at(corner, nullptr, corner)) take(**r);
+  if (symbols.size() > 1)
+    for (const std::string& s : symbols)
+      for (const auto& [all, other] : {std::pair{Corner::kMin, Corner::kMax}, {Corner::kMax, Corner::kMin}})
+        if (const auto r = at(all, &s, other)) take(**r);
+  CARNOT_ASSIGN(const Resolved* const largest, at(Corner::kMax, nullptr, Corner::kMax));
+  take(*largest);
+  if (most.workspace_bytes > 0) most.workspace_bytes += most.workspace_bytes / 8 + kBlockScratch * static_cast<uint64_t>(context_.pool->threads());
+  if (most.device_workspace_bytes > 0) most.device_workspace_bytes += most.device_workspace_bytes / 8;
+  CARNOT_RETURN_IF_ERROR(grow_all(most));
+  reserved_.arena_bytes = most.arena_bytes;
+  reserved_.device_arena_bytes = most.device_arena_bytes;
+  reserved_.offset = largest->offset;
+  for (size_t b = 0; b < plan.buffers.size(); ++b)
+    reserved_.bytes.push_back(largest->dynamic[b] || plan.buffers[b].kind != engine::BufferKind::kTemp
+                                  ? 0
+                                  : static_cast<uint64_t>(size_of(largest->dims[b])) * dtype_size(plan.buffers[b].dtype));
   return {};
 }
 

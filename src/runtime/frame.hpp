@@ -59,6 +59,9 @@ class Frame {
   Frame(Context& context, size_t plan);
   ~Frame();
 
+  // Takes the memory that the largest inputs of the engine's ranges need, so that no run within them takes more. Does nothing where an
+  // input has no bounds. What only a run can size (data-dependent results, bodies) still grows as it comes. Before the first run.
+  Status reserve();
   // Runs the plan. `bound[i]`, if not null, is memory of `bound_bytes[i]` bytes that receives output i. Inputs are read in place.
   // `outer`: symbols of the enclosing frame (bodies), else null.
   Status run(std::span<const TensorView> inputs, std::span<void* const> bound, std::span<const size_t> bound_bytes, const Symbols* outer);
@@ -71,8 +74,13 @@ class Frame {
   struct Ready;     // a command with its views
   struct Resolved;  // everything that depends on the shapes alone
   struct Segment;   // consecutive commands of the device
+  // Where buffers lie at the largest sizes of the ranges, and what that takes; empty: nothing is reserved.
+  struct Reservation {
+    std::vector<uint64_t> bytes, offset;  // by buffer
+    uint64_t arena_bytes = 0, device_arena_bytes = 0;
+  };
 
-  Status check_inputs(std::span<const TensorView> inputs) const;
+  Status check_ranges(std::span<const TensorView> inputs) const;
   Status bind_inputs(std::span<const TensorView> inputs, const Symbols* outer, Symbols& symbols) const;
   Result<Resolved*> resolve(std::span<const TensorView> inputs, const Symbols* outer);
   Status place_buffers(Resolved& resolved);
@@ -112,6 +120,7 @@ class Frame {
   std::vector<Block> owned_;       // by buffer: memory of those whose size only the run tells, and of inputs that come from the device
   Block arena_, workspace_, device_arena_, device_workspace_, staging_;
   std::vector<size_t> staging_offset_;  // by input
+  Reservation reserved_;
   uint64_t generation_ = 0;             // counts how often blocks that recordings point into have moved
   std::map<std::pair<size_t, size_t>, std::unique_ptr<Frame>> bodies_;
   std::vector<Timing> timings_;

@@ -189,7 +189,13 @@ std::string LoadedEngine::describe_json() const {
   };
   map("build", p.build);
   map("metadata", p.metadata);
-  auto io = [&](std::string_view key, const std::vector<std::string>& names, const std::vector<int32_t>& buffers) {
+  auto numbers = [&](std::string_view key, const Dims& dims) {
+    json.key(key);
+    json.begin_array();
+    for (int64_t d : dims) json.value(d);
+    json.end_array();
+  };
+  auto io = [&](std::string_view key, const std::vector<std::string>& names, const std::vector<int32_t>& buffers, bool inputs) {
     json.key(key);
     json.begin_array();
     for (size_t i = 0; i < names.size(); ++i) {
@@ -198,12 +204,18 @@ std::string LoadedEngine::describe_json() const {
       json.field("name", names[i]);
       json.field("dtype", dtype_name(b.dtype));
       json.field("shape", to_string(b.shape));
+      if (const engine::InputRange* range = inputs ? p.range_of(i) : nullptr) {
+        json.field("range", to_string(*range));
+        numbers("min", range->min);
+        numbers("opt", range->opt);
+        numbers("max", range->max);
+      }
       json.end_object();
     }
     json.end_array();
   };
-  io("inputs", p.input_names, p.plans[0].inputs);
-  io("outputs", p.output_names, p.plans[0].outputs);
+  io("inputs", p.input_names, p.plans[0].inputs, true);
+  io("outputs", p.output_names, p.plans[0].outputs, false);
   json.key("plans");
   json.begin_array();
   for (const engine::Plan& plan : p.plans) {

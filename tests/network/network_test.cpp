@@ -51,6 +51,31 @@ TEST(Network, ConvolutionPoolingAndHead) {
   EXPECT_NEAR(out.at("probabilities")[0], 1.0f, 1e-6f);
 }
 
+TEST(Network, RangesAreKeptAndKeptTo) {
+  Network net;
+  const Value x = net.input("x", CARNOT_F32, {"batch", "length"});
+  net.output(net.softmax(net.relu(x)), "y");
+  const std::vector<std::byte> bytes = net.build({.shapes = {{"x", {{1, 4}, {2, 100}, {8, 200}}}}});
+  const carnot::Engine engine = carnot::Engine::load(bytes.data(), bytes.size());
+  const carnot::IoInfo io = engine.inputs().at(0);
+  EXPECT_EQ(io.min, (std::vector<int64_t>{1, 4}));
+  EXPECT_EQ(io.opt, (std::vector<int64_t>{2, 100}));
+  EXPECT_EQ(io.max, (std::vector<int64_t>{8, 200}));
+  EXPECT_TRUE(engine.outputs().at(0).max.empty());
+  carnot_range range{};
+  EXPECT_EQ(carnot_engine_input_range(engine.get(), 1, &range), CARNOT_INVALID_ARGUMENT);
+  EXPECT_EQ(carnot_engine_input_range(engine.get(), 0, nullptr), CARNOT_INVALID_ARGUMENT);
+
+  carnot::Session session(engine, {.threads = 1});
+  const size_t reserved = session.memory();
+  EXPECT_GE(reserved, 8u * 200 * 4);
+  const std::vector<float> data(9 * 200, 0.5f);
+  for (int64_t n = 1; n <= 8; ++n) EXPECT_NEAR(session.run({{"x", carnot::tensor(data.data(), {n, 25 * n})}}).at("y").data<float>()[0], 1.f / (25 * n), 1e-6f);
+  EXPECT_EQ(session.memory(), reserved);
+  expect_has(message_of([&] { session.run({{"x", carnot::tensor(data.data(), {9, 200})}}); }), "input 'x' is 9 in dimension 0 ('batch'), the engine was built for 1 to 8");
+  EXPECT_EQ(message_of([&] { carnot::Session(engine, {.memory_limit = 64}); }, CARNOT_OUT_OF_MEMORY).find("for the largest inputs of the ranges"), 0u);
+}
+
 TEST(Network, AnyOperatorByName) {
   Network net;
   const Value x = net.input("x", CARNOT_F32, {3});

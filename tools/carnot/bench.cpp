@@ -48,8 +48,8 @@ Result<std::vector<Constant>> make_inputs(const Engine& engine, const std::vecto
       dims = it->second.opt;
       shapes.erase(it);
     }
-    for (int64_t& d : dims)
-      if (d < 0) d = 1;
+    for (size_t a = 0; a < dims.size(); ++a)
+      if (dims[a] < 0) dims[a] = io.opt.empty() || io.opt[a] < 0 ? 1 : io.opt[a];
     inputs.push_back(random_input(static_cast<DType>(io.dtype), dims, rng));
   }
   if (!shapes.empty()) return invalid("--shape names input '{}', which the engine does not have", shapes.begin()->first);
@@ -109,7 +109,7 @@ void add_bench(CLI::App& app, int* exit_code) {
   auto a = std::make_shared<Arguments>();
   CLI::App* c = app.add_subcommand("bench", "Time an engine (or model) on random inputs");
   c->add_option("engine", a->engine, "engine or ONNX file")->required();
-  c->add_option("--shape", a->shapes, "NAME:1x3x224x224; dynamic dims of inputs that are not named are 1");
+  c->add_option("--shape", a->shapes, "NAME:1x3x224x224; dynamic dims of inputs that are not named have the size that the engine was built for, else 1");
   c->add_option("--device", a->device, "where a model is built for and an engine runs: cpu, cuda, cuda:1");
   c->add_option("--threads", a->threads, "threads (0: one per core)")->capture_default_str();
   c->add_option("--seconds", a->seconds, "how long to measure")->capture_default_str();

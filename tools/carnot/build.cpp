@@ -72,7 +72,7 @@ void add_build(CLI::App& app, int* exit_code) {
   c->add_option("model", a->model, "ONNX file")->required();
   c->add_option("-o,--output", a->output, "engine file (default: the model's name with .engine, in this folder)");
   c->add_option("--device", a->device, "cpu, cuda (this machine's GPU), cuda:1, or cuda:sm_90 (no GPU needed to build)")->capture_default_str();
-  c->add_option("--shape", a->shapes, "NAME:MIN[..OPT..MAX], sizes as 1x3x224x224; an input that is not named keeps its dynamic dims");
+  c->add_option("--shape", a->shapes, "NAME:MIN[..OPT..MAX], sizes as 1x3x224x224: fixed, or a range that is tuned for OPT, reserves memory for MAX and refuses what lies outside; an input that is not named keeps its dynamic dims");
   c->add_option("--precision", a->precision, "of the whole network: fp32 tf32 bf16 fp16; inputs and outputs keep the model's types")->capture_default_str();
   c->add_option("--layer-precision", a->layer_precision,
                 "GLOB:TYPE, by node name or result name of the model, or op=OPERATOR:TYPE; may be given often, the last that matches wins")

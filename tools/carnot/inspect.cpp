@@ -31,8 +31,8 @@ std::string as_text(const nlohmann::json& d) {
   for (const auto& [key, value] : d["build"].items()) out += fmt::format("{:<10} {}\n", key, value.get<std::string>());
   for (const char* kind : {"inputs", "outputs"})
     for (const auto& io : d[kind])
-      out += fmt::format("{:<10} {} {}{}\n", std::string(kind).substr(0, std::string(kind).size() - 1), io["name"].get<std::string>(), io["dtype"].get<std::string>(),
-                         io["shape"].get<std::string>());
+      out += fmt::format("{:<10} {} {}{}{}\n", std::string(kind).substr(0, std::string(kind).size() - 1), io["name"].get<std::string>(), io["dtype"].get<std::string>(),
+                         io["shape"].get<std::string>(), io.contains("range") ? "  " + io["range"].get<std::string>() : "");
   for (size_t p = 0; p < d["plans"].size(); ++p) {
     out += p == 0 ? "\ncommands\n" : fmt::format("\ncommands of body {}\n", p);
     size_t index = 0;
