@@ -20,6 +20,8 @@ class TrialBench {
   virtual Status add(const tactics::Candidate& candidate) = 0;
   // Nanoseconds of one run, in a state of the caches like that in the middle of a network.
   virtual Result<double> run(size_t candidate) = 0;
+  // How far the results of a candidate lie from those of candidate 0, relative to their range.
+  virtual Result<double> difference(size_t candidate) = 0;
 };
 
 class TrialMachine {

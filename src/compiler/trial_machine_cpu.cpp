@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "backends/cpu/kernel.hpp"
@@ -102,17 +104,32 @@ class CpuBench final : public TrialBench {
   }
 
   Result<double> run(size_t candidate) override {
-    const Entry& entry = entries_[candidate];
-    set_caches(entry);
-    device::KernelArgs args;
-    args.in = entry.inputs;
-    args.out = output_views_;
-    args.workspace = workspace_.get();
-    args.pool = pool_.get();
+    set_caches(entries_[candidate]);
     wake(*pool_);
     const auto begin = Clock::now();
-    CARNOT_RETURN_IF_ERROR(entry.kernel->run(args));
+    CARNOT_RETURN_IF_ERROR(execute(candidate));
     return std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
+  }
+
+  Result<double> difference(size_t candidate) override {
+    double worst = 0;
+    std::vector<std::vector<double>> wanted;
+    CARNOT_RETURN_IF_ERROR(execute(0));
+    for (const TensorView& y : output_views_) {
+      CARNOT_ASSIGN(std::vector<double> values, to_doubles(y));
+      wanted.push_back(std::move(values));
+    }
+    CARNOT_RETURN_IF_ERROR(execute(candidate));
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (wanted[i].empty()) continue;
+      CARNOT_ASSIGN(const std::vector<double> got, to_doubles(output_views_[i]));
+      const auto [least, most] = std::minmax_element(wanted[i].begin(), wanted[i].end());
+      const double range = std::max(*most - *least, 1e-30);
+      // Written so that NaN counts as far away.
+      for (size_t n = 0; n < got.size(); ++n)
+        if (const double d = std::abs(got[n] - wanted[i][n]) / range; !(d <= worst)) worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : d;
+    }
+    return worst;
   }
 
  private:
@@ -121,6 +138,16 @@ class CpuBench final : public TrialBench {
     std::vector<TensorView> inputs;
     std::vector<std::shared_ptr<const Constant>> owners;
   };
+
+  Status execute(size_t candidate) {
+    const Entry& entry = entries_[candidate];
+    device::KernelArgs args;
+    args.in = entry.inputs;
+    args.out = output_views_;
+    args.workspace = workspace_.get();
+    args.pool = pool_.get();
+    return entry.kernel->run(args);
+  }
 
   static Result<Constant> operand(const ir::Value* v, const tactics::Sizes& sizes, std::mt19937& random) {
     constexpr int64_t kMost = int64_t{1} << 31;

@@ -143,7 +143,7 @@ class Tuner {
     return times;
   }
 
-  // Nanoseconds of each option, kMaxNanoseconds for those that do not run here. None if the heuristic's does not.
+  // Nanoseconds of each option, kMaxNanoseconds for those that do not run here or are not exact enough. None if the heuristic's does not.
   Result<std::vector<int64_t>> measure(const UniqueProblem& problem) {
     const tactics::Problem first = problem_of(*problem.nodes[0]);
     auto bench = options_.machine->bench(first, options_.sizes, weights_);
@@ -157,14 +157,22 @@ class Tuner {
       auto choice = tactics::build(first, problem.options[i]);
       Status added = choice ? (*bench)->add(choice->candidate) : Status(choice.error());
       if (added) {
+        const size_t number = runs.numbers.size();
         runs.numbers.push_back(i);
+        if (i > 0 && !choice->candidate.exact) {
+          CARNOT_ASSIGN(const double difference, (*bench)->difference(number));
+          if (!(difference <= kInexact)) {
+            CARNOT_LOG(2, "tune", "{} | {} | differs by {:.2g} of the range", problem.key, problem.names[i], difference);
+            continue;
+          }
+        }
+        runs.alive.push_back(number);
         continue;
       }
       CARNOT_LOG(3, "tune", "{} | {} | does not run: {}", problem.key, problem.names[i], added.message());
       if (i == 0) return std::vector<int64_t>{};
     }
-    for (size_t n = 0; n < runs.numbers.size(); ++n) runs.alive.push_back(n);
-    report_.candidates += runs.numbers.size();
+    report_.candidates += runs.alive.size();
     CARNOT_RETURN_IF_ERROR(compare(runs, problem.work));
     std::vector<int64_t> times;
     TimingCache::Times record;

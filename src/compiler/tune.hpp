@@ -13,6 +13,9 @@ namespace carnot::compiler {
 
 // What must be gained before a choice is changed, as a share of the heuristic's time.
 inline constexpr double kNoise = 0.03;
+// How far a candidate that is not exact may lie from the heuristic's choice, relative to the range of the result: plain sums in f32 in two
+// orders differ by a few 1e-7.
+inline constexpr double kInexact = 5e-6;
 
 struct TuneReport {
   size_t problems = 0;    // that have more than one candidate

@@ -62,6 +62,7 @@ struct Candidate {
   std::vector<Operand> inputs;
   std::string note;  // more than the tactic's name, if there is something to say
   std::string code;  // cuda: the source of the kernel that the command launches; the compiler compiles equal sources once
+  bool exact = true;      // false: rounds otherwise than plain sums do; is compared with the heuristic's choice before it may win
   uint32_t in_place = 0;  // bit i: output 0 may lie on input i (of the command) where that dies here and has the same size
 };
 

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "compiler/compile.hpp"
@@ -73,6 +74,7 @@ class FakeMachine final : public TrialMachine {
       ++machine.runs_of[names[candidate]];
       return machine.time_(names[candidate], counts[candidate]++);
     }
+    Result<double> difference(size_t candidate) override { return names[candidate].find("winograd4") != std::string::npos ? machine.winograd4 : 1e-7; }
     FakeMachine& machine;
     std::vector<std::string> names;
     std::vector<int> counts;
@@ -80,6 +82,7 @@ class FakeMachine final : public TrialMachine {
 
  public:
   std::string broken = "nothing";
+  double winograd4 = 1e-6;  // how far it lies from the plain sum
 
  private:
   Time time_;
@@ -169,6 +172,15 @@ TEST(Tune, CandidatesThatDoNotRunAreLeftOut) {
   EXPECT_EQ(built(machine).report.won, 0u);
   machine->broken = "cpu.conv";
   EXPECT_EQ(built(machine).report.left, 2u);  // without the heuristic's time there is nothing to compare with
+}
+
+TEST(Tune, WhatIsNotExactEnoughDoesNotWin) {
+  const auto machine = std::make_shared<FakeMachine>([](const std::string& c, int) { return c == "cpu.conv way=\"winograd4\"" ? 300.0 : c == "cpu.conv way=\"winograd2\"" ? 600.0 : 1000.0; });
+  EXPECT_DOUBLE_EQ(built(machine).report.chosen_ms, 3 * 0.0003 + 0.001);
+  machine->winograd4 = 1e-4;
+  EXPECT_DOUBLE_EQ(built(machine).report.chosen_ms, 3 * 0.0006 + 0.001);
+  machine->winograd4 = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_DOUBLE_EQ(built(machine).report.chosen_ms, 3 * 0.0006 + 0.001);
 }
 
 TEST(Tune, TheLargeProblemsComeFirstAndTimeIsBounded) {

@@ -66,6 +66,12 @@ std::vector<Config> strip_configs(int64_t width) {
   return out;
 }
 
+template <typename Op>
+bool takes_winograd(const Op& op, const Dims& w) {
+  auto ones = [](const std::vector<int64_t>& v) { return std::all_of(v.begin(), v.end(), [](int64_t i) { return i == 1; }); };
+  return op.group == 1 && w.size() == 4 && w[2] == 3 && w[3] == 3 && w[1] >= 8 && ones(op.strides) && ones(op.dilations);
+}
+
 template <typename Op, bool kTransposed>
 class ConvTactic final : public Tactic {
  public:
@@ -106,6 +112,15 @@ class ConvTactic final : public Tactic {
     if (op.group > 1 && w[1] == 1 && op.group == w[0]) return strip_configs(extent_at(problem, y, y.size() - 2, y.size() - 1));
     std::vector<Config> out = blocking_configs({pixels, w[0] / op.group, size_of(w) / std::max<int64_t>(w[0], 1)}, effort);
     if (op.group > 1 || w.back() == 1) return out;
+    if (takes_winograd(op, w) && problem.in(static_cast<size_t>(fused.anchor_inputs[0])).dtype == DType::kF32) {
+      // Much faster or much slower, by the image's size; tiles of a task as the kernel likes them, few, many.
+      for (const char* way : {"winograd2", "winograd4"})
+        for (const int64_t tiles : {0, 24, 56}) {
+          Config config{{"way", way}};
+          if (tiles > 0) config.emplace_back("blocking", std::vector<int64_t>{0, 0, tiles, 0});
+          out.insert(out.begin() + 1, std::move(config));
+        }
+    }
     // In exchange for a copy of its rows the input is read in longer sums. Of few channels this is the kernel's own choice.
     const bool few = w[1] <= 8;
     if (few) out.insert(out.begin() + 1, Config{{"way", "points"}});
@@ -136,6 +151,9 @@ class ConvTactic final : public Tactic {
       c.stride[3 - n + i] = window.strides[i];
       c.dilation[3 - n + i] = window.dilations[i];
     }
+    const auto way = attr_or<std::string>(config, "way", "");
+    if (way == "winograd2") c.way = cpu::Conv::Way::kWinograd2;
+    if (way == "winograd4") c.way = cpu::Conv::Way::kWinograd4;
     Constant packed = Constant::allocate(DType::kF32, {kTransposed ? cpu::packed_transpose_weights_size(c) : cpu::packed_weights_size(c)});
     if constexpr (kTransposed)
       cpu::pack_transpose_weights(c, w.as<float>(), static_cast<float*>(packed.mutable_data()));
@@ -145,6 +163,7 @@ class ConvTactic final : public Tactic {
 
     Candidate candidate;
     candidate.kernel = std::string(name());
+    candidate.exact = !way.starts_with("winograd");
     candidate.params = {{"in_channels", c.in_channels}, {"out_channels", c.out_channels}, {"groups", c.groups}, {"kernel", window.kernel}, {"strides", window.strides},
                         {"dilations", window.dilations}, {"pads", std::vector<int64_t>(window.pads.begin(), window.pads.begin() + static_cast<std::ptrdiff_t>(n))}};
     fused.add_params(candidate.params);

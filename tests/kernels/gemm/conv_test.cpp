@@ -19,6 +19,8 @@ struct Case {
   bool transposed = false, planar = false;
   Activation activation = Activation::kNone;
   bool residual = false, after = false;
+  Conv::Way way = Conv::Way::kAuto;
+  int64_t blocking_rows = 0;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& t) {
@@ -29,7 +31,7 @@ std::ostream& operator<<(std::ostream& out, const Case& t) {
   dims("in", t.in), dims("kernel", t.kernel), dims("stride", t.stride), dims("dilation", t.dilation),
       dims("pad", t.pad);
   dims("end", t.pad_end);
-  return out << " act " << int(t.activation) << (t.residual ? " residual" : "") << (t.after ? " after" : "");
+  return out << " act " << int(t.activation) << (t.residual ? " residual" : "") << (t.after ? " after" : "") << " way " << int(t.way) << " rows " << t.blocking_rows;
 }
 
 Dims3 output_dims(const Case& t) {
@@ -67,6 +69,9 @@ void check(const Case& t, Isa isa, ThreadPool& pool, std::vector<float>* result 
     c.stride[d] = t.stride[d], c.dilation[d] = t.dilation[d], c.pad[d] = t.pad[d];
   }
   c.planar_input = t.planar;
+  c.way = t.way;
+  c.blocking.rows = t.blocking_rows;
+  const bool winograd = conv_takes_winograd(c);
   ASSERT_TRUE(!t.planar || conv_reads_planar(c));
   c.ldx = t.in_channels + (t.batch > 1 && !t.planar ? 3 : 0);
   c.ldy = t.out_channels + 2;
@@ -135,7 +140,7 @@ void check(const Case& t, Isa isa, ThreadPool& pool, std::vector<float>* result 
         if (!t.after) sum.add(extra, 1);
         double want = activate_reference(t.activation, sum.value, alpha, beta);
         if (t.after) want += extra;
-        ASSERT_NEAR(y[size_t((n * out_pixels + o) * c.ldy + oc)], want, sum.bound() + 3e-7)
+        ASSERT_NEAR(y[size_t((n * out_pixels + o) * c.ldy + oc)], want, (winograd ? 16 : 1) * sum.bound() + 3e-7)
             << "n " << n << ", pixel " << at[0] << "," << at[1] << "," << at[2] << ", channel " << oc;
       }
       for (int64_t j = t.out_channels; j < c.ldy; ++j)
@@ -235,6 +240,23 @@ TEST(Conv, EpilogueOnEveryPath) {
         t.after = mode > 1;
         cases.push_back(t);
       }
+  check_all(cases);
+}
+
+TEST(Conv, Winograd) {
+  std::vector<Case> cases;
+  for (const Conv::Way way : {Conv::Way::kWinograd2, Conv::Way::kWinograd4})
+    for (const int64_t rows : {0, 1, 5, 1000})
+      for (Case t : {Case{1, 16, 64, 1, {1, 8, 8}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}}, Case{2, 19, 37, 1, {1, 7, 13}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}},
+                     Case{1, 33, 150, 1, {1, 6, 5}, {1, 3, 3}}, Case{3, 8, 1, 1, {1, 3, 3}, {1, 3, 3}}, Case{1, 9, 20, 1, {1, 4, 9}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 2, 0}, {0, 1, 3}}}) {
+        t.way = way;
+        t.blocking_rows = rows;
+        cases.push_back(t);
+      }
+  for (const Conv::Way way : {Conv::Way::kWinograd2, Conv::Way::kWinograd4})
+    for (const Activation activation : kAllActivations)
+      for (int mode = 0; mode < 3; ++mode)
+        cases.push_back({1, 12, 23, 1, {1, 7, 6}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}, false, false, activation, mode > 0, mode > 1, way});
   check_all(cases);
 }
 

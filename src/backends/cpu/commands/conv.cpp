@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.conv and cpu.conv_transpose: channels-last convolutions with an epilogue. Operands: x [n, spatial..., c], packed weights, bias?,
-// residual?; x, y and residual of one float type, the weights likewise or f32, the bias f32 (transposed: all f32). Parameters: out_channels, groups, kernel, strides, dilations, pads (before each axis); blocking (see support.hpp) and way (points or bands,
-// kernels/conv/conv.hpp) where the kernel should not choose itself.
+// residual?; x, y and residual of one float type, the weights likewise or f32, the bias f32 (transposed: all f32). Parameters: out_channels, groups, kernel, strides, dilations, pads (before each axis); blocking (see support.hpp) and way (points, bands, winograd2
+// or winograd4, kernels/conv/conv.hpp) where the kernel should not choose itself.
 #include "backends/cpu/kernels/conv/conv.hpp"
+
+#include <algorithm>
 
 #include "backends/cpu/commands/support.hpp"
 
@@ -39,6 +41,7 @@ class ConvKernel final : public Kernel {
     CARNOT_RETURN_IF_ERROR(expect_weights(w, x.dtype));
     if (x.rank() != spatial_ + 2 || y.rank() != x.rank() || x.dims[0] != y.dims[0] || x.dims.back() != conv_.in_channels || y.dims.back() != conv_.out_channels)
       return invalid("shapes {} and {} do not fit a convolution from {} to {} channels", to_string(x.dims), to_string(y.dims), conv_.in_channels, conv_.out_channels);
+    if (conv_takes_winograd(conv_) && x.dtype != DType::kF32) return fail(Code::kDataCorrupt, "a Winograd convolution of {}", dtype_name(x.dtype));
     Conv c = conv_;
     c.batch = x.dims[0];
     for (size_t i = 0; i < spatial_; ++i) {
@@ -97,8 +100,12 @@ Result<std::unique_ptr<Kernel>> make_conv(const Attrs& params) {
   CARNOT_RETURN_IF_ERROR(axis("pads", c.pad, 0));
   CARNOT_ASSIGN(c.blocking, parse_blocking(params));
   const auto way = attr_or<std::string>(params, "way", "auto");
-  if (way != "auto" && way != "points" && way != "bands") return fail(Code::kDataCorrupt, "parameter 'way' is '{}'", way);
-  c.way = way == "points" ? Conv::Way::kPoints : way == "bands" ? Conv::Way::kBands : Conv::Way::kAuto;
+  static constexpr std::pair<std::string_view, Conv::Way> kWays[] = {
+      {"auto", Conv::Way::kAuto}, {"points", Conv::Way::kPoints}, {"bands", Conv::Way::kBands}, {"winograd2", Conv::Way::kWinograd2}, {"winograd4", Conv::Way::kWinograd4}};
+  const auto known = std::find_if(std::begin(kWays), std::end(kWays), [&](const auto& row) { return row.first == way; });
+  if (known == std::end(kWays)) return fail(Code::kDataCorrupt, "parameter 'way' is '{}'", way);
+  c.way = known->second;
+  if (way.starts_with("winograd") && (kTransposed || spatial != 2 || !conv_takes_winograd(c))) return fail(Code::kDataCorrupt, "way '{}' for a convolution that it does not fit", way);
   CARNOT_ASSIGN(EpilogueParams epilogue, EpilogueParams::parse(params));
   return std::unique_ptr<Kernel>(std::make_unique<ConvKernel>(c, spatial, kTransposed, epilogue));
 }

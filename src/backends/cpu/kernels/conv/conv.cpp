@@ -173,11 +173,13 @@ int64_t widened_floats(const Conv& c) { return c.half == DType::kInvalid ? 0 : a
 }  // namespace
 
 int64_t packed_weights_size(const Conv& c) {
+  if (is_winograd(c)) return winograd_weights_size(c);
   return is_depthwise(c) ? packed_depthwise_size(c.out_channels, taps_of(c))
                          : packed_conv_size(c.out_channels, c.in_channels, taps_of(c), c.groups);
 }
 
 void pack_weights(const Conv& c, const float* w, float* packed) {
+  if (is_winograd(c)) return pack_winograd(c, w, packed);
   if (is_depthwise(c))
     pack_depthwise(w, c.out_channels, taps_of(c), packed);
   else
@@ -186,9 +188,12 @@ void pack_weights(const Conv& c, const float* w, float* packed) {
 
 bool conv_reads_planar(const Conv& c) { return is_small_input(c); }
 
-bool conv_takes_half_weights(const Conv& c) { return !is_depthwise(c); }
+bool conv_takes_half_weights(const Conv& c) { return !is_depthwise(c) && !is_winograd(c); }
+
+bool conv_takes_winograd(const Conv& c) { return is_winograd(c); }
 
 size_t conv_workspace(const Conv& c, int threads) {
+  if (is_winograd(c)) return size_t(winograd_floats(c, threads)) * sizeof(float);
   if (!is_depthwise(c) && is_product(c) && !c.planar_input) return gemm_workspace(product_of(c, nullptr), threads);
   int64_t floats = 0;
   if (is_depthwise(c))
@@ -202,6 +207,7 @@ size_t conv_workspace(const Conv& c, int threads) {
 
 void run_conv(const Conv& conv, void* workspace, ThreadPool& pool, Isa isa) {
   float* scratch = static_cast<float*>(workspace);
+  if (is_winograd(conv)) return run_winograd(conv, scratch, pool, isa);
   if (is_depthwise(conv)) return run_depthwise(conv, scratch, pool, isa);
   if (is_product(conv) && !conv.planar_input) return run_gemm(product_of(conv, workspace), pool, isa);
   Conv c = conv;

@@ -49,8 +49,9 @@ struct Conv {
   // Rows are output pixels: of a band for kBands, of a strip along the width for depthwise ones, which look at nothing else.
   Blocking blocking;
   // kPoints: the rows of A are pixels of the input, wherever they lie. kBands: input rows are copied with their padding first, and a row of
-  // the kernel is one long sum; where it is possible. Weights are packed alike.
-  enum class Way : uint8_t { kAuto, kPoints, kBands };
+  // the kernel is one long sum; where it is possible. Weights are packed alike. kWinograd2, kWinograd4: F(2x2, 3x3) and F(4x4, 3x3), with
+  // weights packed for it, where conv_takes_winograd(); rounded otherwise than the plain sum, the rows of `blocking` are tiles of a task.
+  enum class Way : uint8_t { kAuto, kPoints, kBands, kWinograd2, kWinograd4 };
   Way way = Way::kAuto;
 
   // x, y and the residual in f16 or bf16 instead (the bias stays f32; not for transposed convolutions, nor with planar_input): set
@@ -67,6 +68,7 @@ int64_t packed_weights_size(const Conv& conv);
 void pack_weights(const Conv& conv, const float* w, float* packed);
 bool conv_reads_planar(const Conv& conv);
 bool conv_takes_half_weights(const Conv& conv);
+bool conv_takes_winograd(const Conv& conv);  // f32 only; looks at `way`, kernel, strides, dilations, groups
 size_t conv_workspace(const Conv& conv, int threads);
 void run_conv(const Conv& conv, void* workspace, ThreadPool& pool, Isa isa = kernel_isa());
 

@@ -40,7 +40,7 @@ inline HalfOut half_out(const Conv& c, int64_t pixel, int64_t col) {
   return out;
 }
 
-// The three ways; each has its workspace (in floats, all threads together) and its run.
+// The other ways; each has its workspace (in floats, all threads together) and its run.
 bool is_depthwise(const Conv& c);
 int64_t depthwise_floats(const Conv& c, int threads);
 void run_depthwise(const Conv& c, float* scratch, ThreadPool& pool, Isa isa);
@@ -48,5 +48,11 @@ void run_depthwise(const Conv& c, float* scratch, ThreadPool& pool, Isa isa);
 bool is_small_input(const Conv& c);  // few channels: first layers
 int64_t small_input_floats(const Conv& c, int threads);
 void run_small_input(const Conv& c, float* scratch, ThreadPool& pool, Isa isa);
+
+bool is_winograd(const Conv& c);
+int64_t winograd_weights_size(const Conv& c);
+void pack_winograd(const Conv& c, const float* w, float* packed);
+int64_t winograd_floats(const Conv& c, int threads);
+void run_winograd(const Conv& c, float* scratch, ThreadPool& pool, Isa isa);
 
 }  // namespace carnot::cpu
