@@ -82,6 +82,7 @@ carnot::ServerOptions to_options(const nb::dict& d) {
   take(d, "token_for_probes", &o.token_for_probes);
   take(d, "otlp_endpoint", &o.otlp_endpoint);
   take(d, "trace_rate", &o.trace_rate);
+  take(d, "web_page", &o.web_page);
   take_seconds(d, "drain_delay", &o.drain_delay);
   take(d, "log_level", &o.log_level);
   take(d, "log_json", &o.log_json);

@@ -12,7 +12,7 @@ packages="
   libprotozero-dev libflatbuffers-dev flatbuffers-compiler libxxhash-dev
   libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libzip-dev libstb-dev
   libgtest-dev libgmock-dev
-  libboost1.81-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libssl-dev rapidjson-dev zlib1g-dev pkg-config
+  libboost1.81-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libssl-dev rapidjson-dev zlib1g-dev pkg-config openssl
 "
 
 root=$(cd "$(dirname "$0")/.." && pwd)

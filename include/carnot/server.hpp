@@ -64,7 +64,8 @@ struct ServerOptions {
   // whose caller traces. Clients may change this (trace settings).
   std::string otlp_endpoint = "";
   uint32_t trace_rate = 1000;
-  int log_level = 1;  // 0 errors, 1 information, 2 and more: each request
+  bool web_page = true;  // at / of the HTTP port
+  int log_level = 1;     // 0 errors, 1 information, 2 and more: each request
   bool log_json = false;
 };
 

@@ -54,7 +54,7 @@ class Server:
                  client_shared_memory: bool = False, shared_memory_prefix: str = "",
                  tls_certificate: str = "", tls_key: str = "", tls_client_ca: str = "",
                  token_file: str = "", admin_token_file: str = "", token_for_probes: bool = False,
-                 otlp_endpoint: str = "", trace_rate: int = 1000, drain_delay: float = 0,
+                 otlp_endpoint: str = "", trace_rate: int = 1000, web_page: bool = True, drain_delay: float = 0,
                  log_level: int = 0, log_json: bool = False) -> None:
         """Nothing is loaded and no port is open before start().
 

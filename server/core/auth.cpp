@@ -85,6 +85,7 @@ Auth::Auth(AuthOptions options) : probes_too_(options.probes_too), looked_(std::
 
 MaybeFault Auth::check(Access access, std::string_view authorization) {
   const bool asks_admin = access == Access::kControl && !admin_.path.empty();
+  if (access == Access::kNothing) return std::nullopt;
   if (access == Access::kProbe && !probes_too_) return std::nullopt;
   if (!asks_admin && use_.path.empty()) return std::nullopt;
   const std::string_view token = token_of(authorization);

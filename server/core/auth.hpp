@@ -12,6 +12,7 @@
 namespace carnot::serve {
 
 enum class Access {
+  kNothing,  // the page without its data: always open
   kProbe,    // health, readiness and metrics: open unless the options say otherwise
   kUse,      // inference, and reading what there is
   kControl,  // loading and unloading, shared memory, settings

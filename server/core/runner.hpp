@@ -41,6 +41,8 @@ class Runner {
   const std::vector<IoSpec>& inputs() const { return inputs_; }
   const std::vector<IoSpec>& outputs() const { return outputs_; }
   IoSpec& output(size_t i) { return outputs_[i]; }
+  // What the engine says of its commands, kernels and memory, as JSON.
+  std::string report() const { return engine_.describe_json(); }
   int64_t max_batch() const { return max_batch_; }
   const std::string& name() const { return name_; }
   std::unique_ptr<Instance> make_instance(int threads) const { return std::make_unique<Instance>(engine_, threads); }

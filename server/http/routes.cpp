@@ -10,6 +10,7 @@
 #include "http/base64.hpp"
 #include "http/encoding.hpp"
 #include "http/infer.hpp"
+#include "web/page.hpp"
 
 namespace carnot::serve {
 namespace {
@@ -290,6 +291,11 @@ HttpReply model_ready(const Core& core, const std::string& name, int64_t version
   return json(text + ",\"ready\":true}");
 }
 
+HttpReply model_report(const Core& core, const std::string& name, int64_t version) {
+  auto model = core.repository.find(name, version);
+  return model ? json((*model)->runner->report()) : error_reply(model.fault());
+}
+
 HttpReply model_config(const Core& core, const std::string& name, int64_t version) {
   auto model = core.repository.find(name, version);
   return model ? json(to_json((*model)->config)) : error_reply(model.fault());
@@ -316,11 +322,12 @@ void model_route(Core& core, const Path& path, HttpRequest request, std::shared_
     auto model = core.repository.find(name, -1);
     return responder->send(model ? tracing(core, name, request) : error_reply(model.fault()));
   }
-  if (!last || (what != "" && what != "ready" && what != "config" && what != "stats"))
+  if (!last || (what != "" && what != "ready" && what != "config" && what != "stats" && what != "report"))
     return responder->send(not_found());
   if (!get) return responder->send(wrong_method("GET"));
   if (what == "ready") return responder->send(model_ready(core, name, version));
   if (what == "config") return responder->send(model_config(core, name, version));
+  if (what == "report") return responder->send(model_report(core, name, version));
   if (what == "stats") return responder->send(message_reply(statistics(core, name, version)));
   responder->send(message_reply(model_metadata(core, name, version)));
 }
@@ -343,6 +350,7 @@ HttpReply metrics(const Core& core) {
 // What a route is, of the path as it was understood.
 Access access_of(const Path& path, const std::string& method) {
   const size_t n = path.size();
+  if (n == 0) return Access::kNothing;
   if (n == 1 && path[0] == "metrics") return Access::kProbe;
   if (n < 2 || path[0] != "v2") return Access::kUse;
   if (path[1] == "health" || (path[1] == "models" && n > 3 && path.back() == "ready")) return Access::kProbe;
@@ -378,6 +386,8 @@ void handle_http(Core& core, Lane& lane, HttpRequest request, std::shared_ptr<Re
     request.body = std::move(*plain);
   }
   if (path.size() == 1 && path[0] == "metrics") return responder->send(metrics(core));
+  if (path.empty() && core.options.web_page)
+    return responder->send(request.method == "GET" || request.method == "HEAD" ? web_page() : wrong_method("GET"));
   if (path.empty() || path[0] != "v2") return responder->send(not_found());
   if (path.size() == 1)
     return responder->send(request.method == "GET" ? message_reply(Or(server_metadata())) : wrong_method("GET"));

@@ -270,7 +270,7 @@ def test_damaged_and_bomb_bodies(server):
 
 
 def test_routes(server):
-    for method, path, status in (("GET", "/", 404), ("GET", "/v2/models", 404), ("GET", "/v3", 404), ("GET", "/v2/", 200), ("POST", "/v2", 405),
+    for method, path, status in (("GET", "/", 200), ("GET", "/index.html", 404), ("GET", "/v2/models", 404), ("GET", "/v3", 404), ("GET", "/v2/", 200), ("POST", "/v2", 405),
                                  ("GET", "/v2/models/simple/infer", 405), ("GET", "/v2/models/simple/nothing", 404), ("GET", "/v2/models/simple?x=1", 200),
                                  ("GET", "/v2/models/%73imple", 200), ("GET", "/v2/models/%zz", 400), ("GET", "/v2/models/..%2f..%2fetc", 404),
                                  ("POST", "/v2/repository/x/models/simple/load", 501), ("HEAD", "/v2/health/ready", 200), ("GET", "/v2/models/zz/ready", 404),

@@ -100,6 +100,8 @@ void add_serve(CLI::App& app, int* exit_code) {
   c->add_option("--trace-rate", o.trace_rate, "trace one in so many requests, and all whose caller traces")
       ->check(CLI::Range(1u, 1000000000u))
       ->capture_default_str();
+  c->add_option("--web-page", o.web_page, "true: a page at / of the HTTP port shows models and figures")
+      ->capture_default_str();
   c->add_option("--drain-delay", a->drain_delay, "after SIGTERM: seconds between 'not ready' and the first refusal")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
