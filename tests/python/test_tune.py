@@ -35,7 +35,8 @@ def test_tuned_engines_compute_the_same_and_say_what_was_done(tmp_path):
     notes = [command["note"] for command in tuned.describe()["plans"][0]["commands"] if command["kernel"] == "cpu.conv"]
     assert len(notes) == 3 and all("timed, " in note or "tuned: cpu.conv@" in note for note in notes)
     x = np.random.default_rng(2).standard_normal((2, 16, 14, 14), np.float32)
-    np.testing.assert_array_equal(plain.run({"x": x})["y"], tuned.run({"x": x})["y"])
+    want = plain.run({"x": x})["y"]
+    np.testing.assert_allclose(tuned.run({"x": x})["y"], want, atol=1e-5 * np.ptp(want))
 
 
 def test_a_full_cache_times_nothing_and_gives_the_same_bytes(tmp_path):
