@@ -61,6 +61,12 @@ std::string line_of(const CheckedValue& v) {
 
 double badness(const CheckedValue& v) { return v.difference.problem.empty() ? v.difference.relative / v.tolerance : std::numeric_limits<double>::infinity(); }
 
+Status fetch(runtime::Context& context, const TensorView& from, Constant& to) {
+  context.busy = true;
+  if (to.bytes() > 0) CARNOT_RETURN_IF_ERROR(context.stream->copy(to.mutable_data(), from.data, to.bytes()));
+  return context.wait();
+}
+
 }  // namespace
 
 Difference compare_values(const TensorView& wanted, const TensorView& got, bool channels_last) {
@@ -129,6 +135,8 @@ Result<CheckReport> check_engine(const ir::Graph& source, std::span<const std::b
   CARNOT_ASSIGN(engine::Image image, engine::read_bytes(bytes, nullptr));
   CARNOT_ASSIGN(const auto engine, runtime::LoadedEngine::create(std::move(image)));
   runtime::Context context{.engine = engine, .pool = shared_thread_pool(options.threads)};
+  CARNOT_ASSIGN(context.on_device, engine->on_device(options.device));
+  Status fetched;
   // The engine runs first and its inner values are kept; the reference's are looked at as they come and let go.
   struct Kept {
     size_t command;
@@ -141,11 +149,20 @@ Result<CheckReport> check_engine(const ir::Graph& source, std::span<const std::b
     for (size_t i = 0; i < results.size(); ++i) {
       const auto buffer = static_cast<size_t>(plan.commands[c].outputs[i]);
       if (buffer >= sources.size() || sources[buffer].empty() || dtype_size(results[i].dtype) == 0) continue;
-      kept.emplace(sources[buffer], Kept{c, Constant::copy_of(results[i].dtype, results[i].dims, results[i].data)});
+      const bool away = plan.buffers[buffer].place == engine::Place::kDevice;
+      Constant value = away ? Constant::allocate(results[i].dtype, results[i].dims) : Constant::copy_of(results[i].dtype, results[i].dims, results[i].data);
+      if (away) fetched = fetched ? fetch(context, results[i], value) : fetched;
+      kept.emplace(sources[buffer], Kept{c, std::move(value)});
     }
   };
+  if (context.on_device) {
+    // Commands one by one: a segment that runs as one shows the results of its last command alone.
+    context.profile = true;
+    CARNOT_ASSIGN(context.stream, context.on_device->device().make_stream());
+  }
   runtime::Frame frame(context, 0);
   CARNOT_RETURN_IF_ERROR(frame.run(views, {}, {}, nullptr));
+  CARNOT_RETURN_IF_ERROR(fetched);
 
   double all = 0, done = 0;
   for (const auto& node : source.nodes()) all += tactics::work_of(*node, options.sizes);

@@ -53,6 +53,7 @@ struct CheckOptions {
   tactics::Sizes sizes;  // for every symbol of the inputs
   int threads = 0;       // of the engine; 0: all cores
   uint32_t seed = 7;
+  std::string device;    // which one runs an engine of a device, "cuda:1"; empty: the first
   std::function<bool(double done)> progress;  // false cancels
 };
 // `source`: the imported graph as it was before any pass. `sources`: by buffer of plan 0 the source value that it equals, or "".

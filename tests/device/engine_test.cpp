@@ -2,8 +2,11 @@
 // Engines on the subject against engines of the CPU: results, placement, memory of the caller's, queues, sessions side by side, limits.
 #include <thread>
 
+#include "compiler/check.hpp"
+#include "compiler/compile.hpp"
 #include "engines.hpp"
 #include "graphs.hpp"
+#include "ir/text.hpp"
 #include "subject.hpp"
 
 namespace carnot::test {
@@ -214,6 +217,28 @@ TEST(Limits, SessionsShareWeights) {
     EXPECT_LT(carnot_session_memory(more.back()->get()), size_t{4} << 20);
   }
   EXPECT_LT(before - the_device().info()->free_bytes, uint64_t{48} << 20) << "the weights are 64 MiB";
+}
+
+// --check sees the values of commands wherever they lie.
+TEST(Check, ComparesTheDevicesCommands) {
+  for (const char* text : {kDense, kSizes, kLoop}) {
+    auto graph = ir::parse(text);
+    ASSERT_TRUE(graph);
+    compiler::BuildOptions options;
+    options.device = build_target();
+    options.check = true;
+    int layers = 0;
+    options.on_check = [&](const compiler::CheckReport& report) {
+      EXPECT_TRUE(report.passed()) << report.str();
+      for (const compiler::CheckedValue& v : report.layers) {
+        layers += on_cpu() || v.kernel.starts_with("cuda.");
+        EXPECT_TRUE(v.passed()) << report.str();
+      }
+    };
+    auto bytes = compiler::compile(std::move(*graph), options);
+    EXPECT_TRUE(bytes) << bytes.error().message;
+    EXPECT_GT(layers, 0) << text;
+  }
 }
 
 TEST(Misuse, IsRefusedWithAReason) {

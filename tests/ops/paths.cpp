@@ -39,6 +39,16 @@ class TestEvalCtx final : public ops::EvalCtx {
 };
 }  // namespace
 
+std::string& engine_device() {
+  static std::string device = "cpu";
+  return device;
+}
+
+std::map<std::string, std::set<std::string>>& ran_on() {
+  static std::map<std::string, std::set<std::string>> operators;
+  return operators;
+}
+
 bool add_path(Path path) {
   table().push_back(std::move(path));
   return true;

@@ -6,7 +6,9 @@
 //   static const bool registered = carnot::test::add_path({"cpu", run_on_cpu});
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,12 @@ struct Path {
   // Factor on the line's tolerance; not below 1.
   double slack = 1;
 };
+
+// What the paths that build engines build them for: "cpu", or a device ("cuda"). On a device each engine runs three times, so that its
+// work is also recorded and replayed.
+std::string& engine_device();
+// Operators that ran, by where they did: "cuda" or "cpu".
+std::map<std::string, std::set<std::string>>& ran_on();
 
 bool add_path(Path path);
 const std::vector<Path>& paths();

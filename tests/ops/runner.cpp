@@ -287,13 +287,17 @@ class CoverageTest : public testing::Test {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  if (argc > 2 && std::string_view(argv[1]) == "--device") {
+    carnot::test::engine_device() = argv[2];
+    argv += 2, argc -= 2;
+  }
   const std::string folder = argc > 1 ? argv[1] : "tests/ops";
   std::set<std::filesystem::path> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
     if (entry.path().extension() == ".test") files.insert(entry.path());
   if (files.empty()) {
-    fprintf(stderr, "no .test files in '%s' (usage: op_tests [folder])\n", folder.c_str());
+    fprintf(stderr, "no .test files in '%s' (usage: op_tests [--device cuda] [folder])\n", folder.c_str());
     return 2;
   }
   for (const auto& path : files)
@@ -302,5 +306,11 @@ int main(int argc, char** argv) {
   if (argc == 1)  // a folder given by hand need not cover everything
     testing::RegisterTest("OpTextCoverage", "every_operator_has_a_line", nullptr, nullptr, __FILE__, __LINE__,
                           [files] { return new carnot::test::CoverageTest(files); });
-  return RUN_ALL_TESTS();
+  const int result = RUN_ALL_TESTS();
+  for (const auto& [where, operators] : carnot::test::ran_on()) {
+    printf("[ON %s]", where.c_str());
+    for (const std::string& op : operators) printf(" %s", op.c_str());
+    printf("\n");
+  }
+  return result;
 }
