@@ -2,6 +2,7 @@
 #include "tactics/tactic.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "base/env.hpp"
 #include "base/log.hpp"
@@ -31,6 +32,34 @@ const std::vector<const Tactic*>& all_tactics() {
   return list;
 }
 
+namespace {
+
+// Whether the result has a size that nothing before the node tells: only the operator itself, run by the reference, can find it.
+bool sized_by_run(const ir::Node& node) {
+  std::set<std::string> made;
+  for (const ir::Value* v : node.outputs)
+    for (const Dim& d : v->shape()) d.collect_symbols(made);
+  if (made.empty()) return false;
+  std::set<std::string> known;
+  auto know = [&](const ir::Value* v) {
+    if (!v) return;
+    for (const Dim& d : v->shape()) d.collect_symbols(known);
+  };
+  auto all_known = [&] { return std::includes(known.begin(), known.end(), made.begin(), made.end()); };
+  for (const ir::Value* v : node.inputs) know(v);
+  if (all_known()) return false;
+  for (const ir::Graph* g = node.graph; g; g = g->parent()) {
+    for (const ir::Value* v : g->inputs()) know(v);
+    for (const auto& n : g->nodes()) {
+      if (n.get() == &node) break;
+      for (const ir::Value* v : n->outputs) know(v);
+    }
+  }
+  return !all_known();
+}
+
+}  // namespace
+
 std::string Problem::str() const {
   std::string text = node.op.str();
   for (const ir::Value* v : node.inputs)
@@ -48,6 +77,7 @@ std::string Option::str() const {
 
 std::vector<Option> options(const Problem& problem, Effort effort) {
   std::vector<Option> out;
+  if (sized_by_run(problem.node)) return out;
   for (const Tactic* tactic : all_tactics()) {
     if (tactic->device() != "cpu" && tactic->device() != problem.target.device) continue;
     if (!out.empty() && tactic->device() != out.front().tactic->device()) continue;
@@ -70,7 +100,10 @@ Result<Choice> build(const Problem& problem, const Option& option) {
 
 Result<Choice> choose(const Problem& problem) {
   std::string reasons;
+  const bool sized = !sized_by_run(problem.node);
+  if (!sized) reasons = "the size of the result is known when the operator has run";
   for (const Tactic* tactic : all_tactics()) {
+    if (!sized) break;
     if (tactic->device() != "cpu" && tactic->device() != problem.target.device) continue;
     const Refusal reason = tactic->refuses(problem);
     CARNOT_LOG(3, "tactic", "{} | {} | {}", problem.str(), tactic->name(), reason.empty() ? "accepts" : reason);

@@ -43,7 +43,9 @@ inline constexpr char kMoves[] = R"(graph main(%x: f32[n,6,8], %i: i64[3]) {
 })";
 
 // Sizes that only the run knows.
-inline constexpr char kSizes[] = R"(graph main(%x: f32[n,4]) {
+inline constexpr char kSizes[] = R"(graph main(%x: f32[n,4], %count: i64[]) {
+  %from = constant i64[] {-2}
+  %step = constant i64[] {1}
   %zero = constant f32[] {0.25}
   %axis = constant i64[1] {1}
   %s = reduce_sum(keepdims=0) %x, %axis : f32[n]
@@ -53,7 +55,9 @@ inline constexpr char kSizes[] = R"(graph main(%x: f32[n,4]) {
   %q = reshape %p, %flat : i64[$0]
   %rows = gather(axis=0) %x, %q : f32[$0,4]
   %e = exp %rows : f32[$0,4]
-  return %e "e", %q "q"
+  %line = range %from, %count, %step : i64[$1]
+  %d = add %line, %line : i64[$1]
+  return %e "e", %q "q", %d "d"
 })";
 
 // A loop whose body works on the device, with a captured value and results that are stacked.

@@ -36,6 +36,7 @@ struct Prepared {
   MaskedSoftmax softmax;
   int64_t q_offset = 0, k_offset = 0, v_offset = 0;  // elements
   size_t scores_bytes = 0, probabilities_bytes = 0, product_bytes = 0;
+  bool no_keys = false;  // then the result is 0
   size_t workspace() const { return fused ? fused->workspace() : scores_bytes + probabilities_bytes + product_bytes; }
 };
 
@@ -54,6 +55,7 @@ class SdpaKernel final : public Kernel {
   Status run(const KernelArgs& args) const override {
     if (args.out[0].size() == 0) return {};
     CARNOT_ASSIGN(const auto p, prepare(args.in, args.out, alignment_of(args.in, args.out)));
+    if (p->no_keys) return args.stream->fill(args.out[0].data, 0, args.out[0].bytes());
     auto* stream = static_cast<CUstream>(args.stream->native());
     const auto element = static_cast<int64_t>(dtype_size(args.in[0].dtype));
     auto data = [&](size_t i, int64_t offset) { return static_cast<const std::byte*>(args.in[i].data) + offset * element; };
@@ -113,9 +115,11 @@ class SdpaKernel final : public Kernel {
         (a.k.batch != a.q.batch && a.k.batch != 1) || a.k.batch != a.v.batch)
       return invalid("q {}, k {}, v {} and y {} do not fit", to_string(in[0].dims), to_string(in[1].dims), to_string(in[2].dims), to_string(out[0].dims));
     constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-    if (a.q.length > kMost || a.k.length > kMost || a.k.length == 0) return fail(Code::kUnsupported, "attention over {} keys", a.k.length);
+    if (a.q.length > kMost || a.k.length > kMost) return fail(Code::kUnsupported, "attention over {} keys", a.k.length);
     a.scale = params_.scale;
     auto prepared = std::make_shared<Prepared>();
+    prepared->no_keys = a.k.length == 0;
+    if (prepared->no_keys) return prepared;
     prepared->q_offset = a.q.offset, prepared->k_offset = a.k.offset, prepared->v_offset = a.v.offset;
     CARNOT_RETURN_IF_ERROR(bind_mask(in, a, prepared->softmax));
     const MaskedSoftmax& s = prepared->softmax;
