@@ -82,7 +82,9 @@ MaybeFailure engine_of(const std::string& model, std::string folder, const std::
   const carnot_status status = c.build(model.c_str(), engine->c_str(), device.c_str(), message, sizeof message);
   if (status == CARNOT_OK) return std::nullopt;
   const auto code = status == CARNOT_INTERNAL ? TRITONSERVER_ERROR_INTERNAL : TRITONSERVER_ERROR_INVALID_ARG;
-  return failure(code, "cannot build an engine of '{}': {}", name, message);
+  std::string text = message;
+  for (size_t at; (at = text.find(model)) != std::string::npos;) text.replace(at, model.size(), name);
+  return failure(code, "cannot build an engine of '{}': {}", name, text);
 }
 
 }  // namespace carnot::triton

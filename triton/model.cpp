@@ -60,9 +60,10 @@ MaybeFailure Model::open(const std::string& folder, const std::string& cache, co
   if (file.empty())
     for (const char* candidate : kFiles)
       if (file.empty() && fs::is_regular_file(fs::path(folder) / candidate, error)) file = candidate;
-  if (file.empty()) return invalid("'{}' has none of model.engine, model.carnot and model.onnx", folder);
+  const std::string version = fs::path(folder).filename().string();
+  if (file.empty()) return invalid("version {} has none of model.engine, model.carnot and model.onnx", version);
   std::string path = (fs::path(folder) / file).string();
-  if (!fs::is_regular_file(path, error)) return invalid("'{}' has no file '{}'", folder, file);
+  if (!fs::is_regular_file(path, error)) return invalid("version {} has no file '{}'", version, file);
   if (file.ends_with(".onnx")) {
     const std::string source = path;
     if (auto refused = engine_of(source, cache, device, &path)) return refused;
@@ -74,7 +75,10 @@ MaybeFailure Model::open(const std::string& folder, const std::string& cache, co
     inputs_ = tensors_of(engine_->inputs());
     outputs_ = tensors_of(engine_->outputs());
   } catch (const std::exception& e) {
-    return invalid("{}", e.what());
+    // The message may begin with where the file lies, which is no client's business.
+    std::string text = e.what();
+    for (size_t at; (at = text.find(path)) != std::string::npos;) text.replace(at, path.size(), file);
+    return invalid("{}", text);
   }
   return std::nullopt;
 }

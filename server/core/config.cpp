@@ -142,6 +142,9 @@ MaybeFault complete_config(const Engine& engine, bool derived, inference::ModelC
   if (config->has_dynamic_batching() && config->dynamic_batching().preferred_batch_size().empty())
     config->mutable_dynamic_batching()->add_preferred_batch_size(config->max_batch_size());
   if (config->backend().empty() && config->platform().empty()) config->set_backend("carnot");
+  // Nothing here is pinned or prioritised; clients read these fields without asking whether they are there.
+  config->mutable_optimization()->mutable_input_pinned_memory()->set_enable(true);
+  config->mutable_optimization()->mutable_output_pinned_memory()->set_enable(true);
   if (!config->has_version_policy()) config->mutable_version_policy()->mutable_latest()->set_num_versions(1);
   if (config->instance_group().empty()) {
     auto* group = config->add_instance_group();

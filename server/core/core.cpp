@@ -61,8 +61,10 @@ Or<int64_t> parse_version(const std::string& name, const std::string& text) {
   int64_t version = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
   if (error != std::errc() || end != text.data() + text.size() || version < 0)
-    return invalid("failed to get model version from specified version string '{}' for model '{}': it must be a number",
-                   text, name);
+    return invalid(
+        "failed to get model version from specified version string '{}' for model '{}', version should be an integral "
+        "value > 0",
+        text, name);
   return version;
 }
 

@@ -62,18 +62,21 @@ Runner::Runner(Engine engine, const inference::ModelConfig& config)
 
 MaybeFault Runner::check_input(const IoSpec& spec, const InputTensor& input, const std::string& id) const {
   if (input.type != spec.type)
-    return invalid("inference input '{}' data-type is '{}', but model '{}' expects '{}'", spec.name, input.type->name,
-                   name_, spec.type->name);
+    return invalid("{}inference input '{}' data-type is '{}', but model '{}' expects '{}'", id_prefix(id), spec.name,
+                   input.type->name, name_, spec.type->name);
   const size_t skip = max_batch_ > 0 ? 1 : 0;
   bool fits = input.shape.size() == spec.dims.size() + skip;
   for (size_t d = 0; fits && d < spec.dims.size(); ++d)
     fits = spec.dims[d] == -1 || spec.dims[d] == input.shape[d + skip];
   if (!fits && spec.scalar) fits = element_count(input.shape) == 1u;
   if (!fits) {
+    if (skip && input.shape.empty())
+      return invalid("{}input '{}' has no shape but model requires batch dimension for '{}'", id_prefix(id), spec.name,
+                     name_);
     std::vector<int64_t> expected = spec.dims;
     if (skip) expected.insert(expected.begin(), -1);
     return invalid("{}unexpected shape for input '{}' for model '{}'. Expected {}, got {}. {}", id_prefix(id),
-                   spec.name, name_, shape_text(expected), shape_text(input.shape), kBatchNote);
+                   spec.name, name_, shape_text(expected), shape_text(input.shape), skip ? kBatchNote : "");
   }
   const auto count = element_count(input.shape);
   uint64_t bytes = 0;
@@ -95,7 +98,8 @@ MaybeFault Runner::check(Job& job) const {
     if (spec == inputs_.end())
       return invalid("unexpected inference input '{}' for model '{}'", request.inputs[i].name, name_);
     int& slot = job.order[static_cast<size_t>(spec - inputs_.begin())];
-    if (slot >= 0) return invalid("input '{}' already exists in request", request.inputs[i].name);
+    if (slot >= 0)
+      return invalid("{}input '{}' already exists in request", id_prefix(request.id), request.inputs[i].name);
     slot = static_cast<int>(i);
   }
   if (request.inputs.size() != inputs_.size()) {
@@ -104,17 +108,20 @@ MaybeFault Runner::check(Job& job) const {
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (job.order[i] < 0) missing += (missing.empty() ? "'" : ",'") + inputs_[i].name + "'";
     return invalid(
-        "expected {} inputs but got {} inputs for model '{}'. Got input(s) [{}], but missing required input(s) [{}]. "
+        "{}expected {} inputs but got {} inputs for model '{}'. Got input(s) [{}], but missing required input(s) [{}]. "
         "Please provide all required input(s).",
-        inputs_.size(), request.inputs.size(), name_, got, missing);
+        id_prefix(request.id), inputs_.size(), request.inputs.size(), name_, got, missing);
   }
   for (size_t i = 0; i < request.outputs.size(); ++i) {
     const std::string& name = request.outputs[i].name;
     if (std::none_of(outputs_.begin(), outputs_.end(), [&](const IoSpec& s) { return s.name == name; }))
       return invalid("unexpected inference output '{}' for model '{}'", name, name_);
-    for (size_t k = 0; k < i; ++k)
-      if (request.outputs[k].name == name) return invalid("output '{}' already requested", name);
   }
+  // One that is asked for twice is given once.
+  auto& wanted = job.request.outputs;
+  for (auto it = wanted.begin(); it != wanted.end();)
+    it = std::any_of(wanted.begin(), it, [&](const OutputRequest& o) { return o.name == it->name; }) ? wanted.erase(it)
+                                                                                                     : it + 1;
   job.batch = 1;
   if (max_batch_ > 0 && !inputs_.empty()) {
     for (size_t i = 0; i < inputs_.size(); ++i) {

@@ -63,7 +63,10 @@ MaybeFault warm_up(const inference::ModelConfig& config, const std::string& fold
       job->request.inputs.push_back(
           {.name = name, .type = type, .shape = std::move(shape), .data = data.data(), .bytes = data.size()});
     }
-    if (auto refused = runner.check(*job)) return invalid("warm-up '{}': {}", sample.name(), refused->text);
+    if (auto refused = runner.check(*job)) {
+      const size_t id = refused->text.starts_with("[request id") ? refused->text.find("] ") + 2 : 0;
+      return invalid("warm-up '{}': {}", sample.name(), refused->text.substr(id));
+    }
     jobs.push_back(std::move(job));
     Statistics ignored;  // clients' numbers count clients' requests
     scheduler.each_instance([&](Instance& instance) {

@@ -146,8 +146,8 @@ class StreamCall : public Call<StreamCall> {
         message->mutable_infer_response()->set_id(request.id);
       } else {
         write_message(*this, reply, message->mutable_infer_response());
-        if (mark_final)
-          (*message->mutable_infer_response()->mutable_parameters())["triton_final_response"].set_bool_param(true);
+        // Every model here gives one response a request.
+        (*message->mutable_infer_response()->mutable_parameters())["triton_final_response"].set_bool_param(true);
       }
       call_->answer(std::move(message));
     }

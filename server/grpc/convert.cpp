@@ -66,7 +66,40 @@ MaybeFault narrow(const google::protobuf::RepeatedField<From>& field, MessageJob
   return std::nullopt;
 }
 
+// The type that the first field with elements stands for; null if there is none.
+const char* type_of_contents(const inference::InferTensorContents& c) {
+  return c.bool_contents_size()     ? "BOOL"
+         : c.int_contents_size()    ? "INT32"
+         : c.int64_contents_size()  ? "INT64"
+         : c.uint_contents_size()   ? "UINT32"
+         : c.uint64_contents_size() ? "UINT64"
+         : c.fp32_contents_size()   ? "FP32"
+         : c.fp64_contents_size()   ? "FP64"
+         : c.bytes_contents_size()  ? "BYTES"
+                                    : nullptr;
+}
+
+// The field that a type's elements stand in.
+std::string_view type_of_field(const Datatype& type) {
+  switch (type.dtype) {
+    case CARNOT_I8:
+    case CARNOT_I16:
+      return "INT32";
+    case CARNOT_U8:
+    case CARNOT_U16:
+      return "UINT32";
+    default:
+      return type.name;
+  }
+}
+
 MaybeFault read_contents(const inference::InferTensorContents& c, MessageJob& job, InputTensor* input) {
+  const char* given = type_of_contents(c);
+  const bool raw_only = input->type->dtype == CARNOT_F16 || input->type->dtype == CARNOT_BF16;
+  if (given && !raw_only && given != type_of_field(*input->type))
+    return invalid(
+        "unexpected explicit tensor data for input tensor '{}' for model '{}' of type '{}', expected datatype '{}'",
+        input->name, job.request.model, given, input->type->name);
   switch (input->type->dtype) {
     case CARNOT_BOOL:
       in_place(c.bool_contents(), input);
@@ -182,8 +215,14 @@ MaybeFault read_message(const Core& core, MessageJob& job) {
   auto timeout = number(message.parameters(), "timeout");
   if (!timeout) return timeout.fault();
   request.timeout_us = timeout->value_or(0);
-  const auto mark = message.parameters().find("triton_enable_empty_final_response");
-  job.mark_final = mark != message.parameters().end() && mark->second.bool_param();
+  for (const auto& [name, value] : message.parameters()) {
+    if (name.starts_with("triton_") && name != "triton_enable_empty_final_response")
+      return invalid(
+          "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with "
+          "'triton_' are allowed: triton_enable_empty_final_response");
+    if (value.parameter_choice_case() == inference::InferParameter::PARAMETER_CHOICE_NOT_SET)
+      return invalid("invalid value type for '{}' parameter, expected int64_param, bool_param, or string_param.", name);
+  }
   int raw_at = 0;
   for (const auto& input : message.inputs())
     if (auto refused = read_input(core, input, &raw_at, job)) return refused;

@@ -13,7 +13,6 @@ class MessageJob : public Job {
   std::unique_ptr<inference::ModelInferRequest> message;
   std::deque<std::vector<std::byte>> converted;  // typed contents whose elements are wider than the tensor's
   std::vector<std::shared_ptr<const void>> regions;
-  bool mark_final = false;  // triton_enable_empty_final_response
 };
 
 // Fills job.request from job.message.

@@ -95,6 +95,8 @@ class Service final : public AsyncPart {
   }
   CARNOT_UNARY(RepositoryModelLoad, Access::kControl) {
     if (!core_.repository.may_control()) return no_control();
+    if (!in.repository_name().empty())
+      return fault(Kind::kUnsupported, "'repository_name' specification is not supported");
     auto what = override_of(in);
     return what ? core_.repository.load(in.model_name(), *what) : what.fault();
   }
@@ -120,7 +122,10 @@ class Service final : public AsyncPart {
     return core_.shared_memory.add({in.name(), in.key(), in.offset(), in.byte_size()});
   }
   CARNOT_UNARY(SystemSharedMemoryUnregister, Access::kControl) { return core_.shared_memory.remove(in.name()); }
-  CARNOT_UNARY(CudaSharedMemoryStatus, Access::kUse) { return in.name().empty() ? MaybeFault() : no_cuda(); }
+  CARNOT_UNARY(CudaSharedMemoryStatus, Access::kUse) {
+    if (in.name().empty()) return std::nullopt;
+    return fault(Kind::kNotFound, "Unable to find cuda shared memory region: '{}'", in.name());
+  }
   CARNOT_UNARY(CudaSharedMemoryRegister, Access::kControl) { return no_cuda(); }
   CARNOT_UNARY(CudaSharedMemoryUnregister, Access::kControl) { return std::nullopt; }
 

@@ -208,6 +208,15 @@ Or<std::vector<int64_t>> shape_of(const Value& object, const std::string& name) 
   return shape;
 }
 
+Fault one_source(bool data, bool binary, bool region) {
+  const std::string set = fmt::format("{}{}{}", data ? " 'data'" : "", binary ? " 'binary_data_size'" : "",
+                                      region ? " 'shared_memory_region'" : "");
+  return invalid(
+      "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
+      "'shared_memory_region' in 'parameters'. But {}{}",
+      set.empty() ? "no field is set" : "set", set);
+}
+
 MaybeFault read_input(const Core& core, const Value& v, HttpJob& job, size_t* binary_at) {
   if (!v.IsObject()) return invalid("Unable to parse 'inputs': an element is no object");
   auto name = text_member(v, "name");
@@ -226,7 +235,7 @@ MaybeFault read_input(const Core& core, const Value& v, HttpJob& job, size_t* bi
   if (!binary) return binary.fault();
   const Value* data = member(v, "data");
   if ((data != nullptr) + binary->has_value() + region->has_value() > 1)
-    return invalid("input '{}' must have exactly one of 'data', 'binary_data_size' and 'shared_memory_region'", *name);
+    return one_source(data, binary->has_value(), region->has_value());
   if (*region) {
     input.data = (*region)->part.data;
     input.bytes = (*region)->bytes;
@@ -240,7 +249,10 @@ MaybeFault read_input(const Core& core, const Value& v, HttpJob& job, size_t* bi
     input.bytes = size;
     *binary_at += size;
   } else {
-    if (!data) return invalid("Unable to parse 'data': attempt to access non-existing object member 'data'");
+    if (!data) return one_source(false, false, false);
+    if (input.type->dtype == CARNOT_F16 || input.type->dtype == CARNOT_BF16)
+      return invalid("receiving {} data via JSON is not supported. Please use the binary data format for input {}",
+                     input.type->name, *name);
     auto& bytes = job.converted.emplace_back();
     if (auto refused = tensor_from_json(*data, *input.type, input.shape, &bytes))
       return invalid("{} of input '{}'", refused->text, *name);
@@ -283,10 +295,14 @@ MaybeFault read_parameters(const Value& root, HttpJob& job) {
   auto parameters = parameters_of(root);
   if (!parameters) return parameters.fault();
   if (!*parameters) return std::nullopt;
-  for (const auto& [name, value] : (*parameters)->GetObject())
+  for (const auto& [name, value] : (*parameters)->GetObject()) {
+    if (std::string_view(name.GetString(), name.GetStringLength()).starts_with("triton_"))
+      return invalid(
+          "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified.");
     if (!value.IsString() && !value.IsNumber() && !value.IsBool())
       return invalid("parameter '{}' has invalid type. It should be either 'int', 'bool', or 'string'.",
                      name.GetString());
+  }
   auto binary = bool_parameter(*parameters, "binary_data_output", false);
   if (!binary) return binary.fault();
   job.all_binary = *binary;
@@ -346,8 +362,9 @@ MaybeFault read_raw(const Core& core, HttpJob& job) {
   if (!model) return model.fault();
   const auto& inputs = (*model)->runner->inputs();
   if (inputs.size() != 1)
-    return invalid("raw binary input needs a model with one input; model '{}' has {} inputs", job.request.model,
-                   inputs.size());
+    return invalid(
+        "{}Raw request must only have 1 input (found 1) to be deduced but got {} inputs in '{}' model configuration",
+        id_prefix(job.request.id), inputs.size(), job.request.model);
   const IoSpec& spec = inputs[0];
   InputTensor input{.name = spec.name,
                     .type = spec.type,
@@ -362,8 +379,9 @@ MaybeFault read_raw(const Core& core, HttpJob& job) {
     else if (__builtin_mul_overflow(known, static_cast<uint64_t>(d), &known))
       return invalid("input '{}' has no possible size", spec.name);
   if (open > 1)
-    return invalid("raw binary input needs at most one open dim; input '{}' of model '{}' has {}", spec.name,
-                   job.request.model, open);
+    return invalid(
+        "{}The shape of the raw input '{}' can not be deduced because there are more than one variable-sized dimension",
+        id_prefix(job.request.id), spec.name);
   for (int64_t& d : input.shape)
     if (d < 0) d = known ? static_cast<int64_t>(input.bytes / known) : 0;
   if ((*model)->runner->max_batch() > 0) input.shape.insert(input.shape.begin(), 1);

@@ -97,6 +97,9 @@ void write(const std::byte* data, size_t bytes, std::string* out) {
       }
     const auto end = std::to_chars(text, text + sizeof text, value).ptr;
     out->append(text, end);
+    // "-0" is an integer to most parsers, and integers have no such zero.
+    if constexpr (std::is_floating_point_v<T>)
+      if (value == 0 && std::signbit(value)) out->append(".0");
   }
 }
 
@@ -161,7 +164,7 @@ MaybeFault tensor_from_json(const Value& data, const Datatype& type, const std::
           break;
         case CARNOT_F16:
         case CARNOT_BF16:
-          return invalid("sending {} data via JSON is not supported. Please use the binary data format", type.name);
+          return invalid("receiving {} data via JSON is not supported. Please use the binary data format", type.name);
         default: {
           uint64_t left = *count;
           t = read_strings(data, rank, &left, bytes);

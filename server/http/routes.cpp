@@ -183,10 +183,10 @@ HttpReply shared_memory_register(Core& core, const std::string& name, const Http
   };
   const auto key = (*body)->FindMember("key");
   if (key == (*body)->MemberEnd() || !key->value.IsString())
-    return error_reply(invalid("Shared memory region register request has no 'key' field"));
+    return error_reply(invalid("Shared memory register request has no 'key' field"));
   region.key.assign(key->value.GetString(), key->value.GetStringLength());
   if (!(*body)->HasMember("byte_size"))
-    return error_reply(invalid("Shared memory region register request has no 'byte_size' field"));
+    return error_reply(invalid("Shared memory register request has no 'byte_size' field"));
   if (auto refused = number("offset", &region.offset)) return error_reply(*refused);
   if (auto refused = number("byte_size", &region.bytes)) return error_reply(*refused);
   return done_or(core.shared_memory.add(region));
@@ -194,6 +194,12 @@ HttpReply shared_memory_register(Core& core, const std::string& name, const Http
 
 HttpReply no_cuda() {
   return error_reply(fault(Kind::kUnsupported, "this build has no CUDA shared memory: use system shared memory"));
+}
+
+// There are none, so none can be asked for.
+HttpReply no_cuda_region(const std::string& name) {
+  if (name.empty()) return json("[]");
+  return error_reply(fault(Kind::kNotFound, "Unable to find cuda shared memory region: '{}'", name));
 }
 
 // systemsharedmemory[/region/{name}]/{status|register|unregister}
@@ -204,7 +210,7 @@ HttpReply shared_memory(Core& core, const Path& path, const HttpRequest& request
   const std::string& what = path.back();
   if (what == "status") {
     if (request.method != "GET") return wrong_method("GET");
-    return cuda && name.empty() ? json("[]") : cuda ? no_cuda() : shared_memory_status(core, name);
+    return cuda ? no_cuda_region(name) : shared_memory_status(core, name);
   }
   if (what != "unregister" && (what != "register" || name.empty())) return not_found();
   if (request.method != "POST") return wrong_method("POST");
@@ -284,8 +290,7 @@ HttpReply tracing(Core& core, const std::string& model, const HttpRequest& reque
 // --------------------------------------------------------------------------------------------------------------------
 
 HttpReply model_ready(const Core& core, const std::string& name, int64_t version) {
-  auto model = core.repository.find(name, version);
-  if (!model) return error_reply(model.fault());
+  if (!core.repository.find(name, version)) return error_reply(invalid("Model version not ready"));
   std::string text = "{\"name\":";
   append_json_string(name, &text);
   return json(text + ",\"ready\":true}");
@@ -307,6 +312,8 @@ void model_route(Core& core, const Path& path, HttpRequest request, std::shared_
   size_t at = 3;
   int64_t version = -1;
   if (path.size() > 4 && path[3] == "versions") {
+    // What is no number at all is no path of this server.
+    if (path[4].find_first_not_of("0123456789") != std::string::npos) return responder->send(not_found());
     auto number = parse_version(name, path[4]);
     if (!number) return responder->send(error_reply(number.fault()));
     version = *number;
@@ -400,9 +407,9 @@ void handle_http(Core& core, Lane& lane, HttpRequest request, std::shared_ptr<Re
       if (request.method != "POST") return responder->send(wrong_method("POST"));
       return repository_control(core, lane, path[3], path[4] == "load", std::move(request), std::move(responder));
     }
-    if (path.size() == 3 && path[2] == "index")
+    if (path.size() <= 4 && path.back() == "index")
       return responder->send(request.method == "POST" ? repository_index(core, request) : wrong_method("POST"));
-    if (path.size() == 6 || (path.size() == 4 && path[3] == "index"))
+    if (path.size() == 6)
       return responder->send(
           error_reply(fault(Kind::kUnsupported, "'repository_name' specification is not supported")));
   }

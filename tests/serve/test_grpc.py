@@ -120,7 +120,7 @@ def edit(fn):
 MISTAKES = [
     (change(model_name="zz"), "NOT_FOUND", "Request for unknown model: 'zz' is not found"),
     (change(model_version="9"), "NOT_FOUND", "version 9 is not found"),
-    (change(model_version="x"), "INVALID_ARGUMENT", "must be a number"),
+    (change(model_version="x"), "INVALID_ARGUMENT", "version should be an integral value > 0"),
     (edit(lambda r: r.raw_input_contents.pop()), "INVALID_ARGUMENT", "unable to find data for input tensor 'INPUT1'"),
     (edit(lambda r: r.raw_input_contents.append(b"")), "INVALID_ARGUMENT", "expected 2 raw_input_contents"),
     (edit(lambda r: r.inputs[0].contents.int_contents.append(1)), "INVALID_ARGUMENT", "contents field must not be specified when using raw_input_contents for 'INPUT0'"),

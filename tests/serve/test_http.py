@@ -135,7 +135,7 @@ def test_raw_body(server):
     assert json.loads(reply[:at])["outputs"][0]["shape"] == [3, 2]
     np.testing.assert_array_equal(np.frombuffer(reply[at:], np.float32), -data)
     status, _, reply = server.post("/v2/models/simple/infer", data.tobytes(), {"Inference-Header-Content-Length": 0})
-    assert status == 400 and b"one input" in reply
+    assert status == 400 and b"only have 1 input" in reply
 
 
 def test_classification(http):
@@ -182,7 +182,8 @@ Y = {**X, "name": "INPUT1"}
 MISTAKES = [
     ("zz", body(), 404, "Request for unknown model: 'zz' is not found"),
     ("simple/versions/9", body(), 404, "Request for unknown model: 'simple' version 9 is not found"),
-    ("simple/versions/x", body(), 400, "must be a number"),
+    ("simple/versions/x", body(), 404, "Not Found"),
+    ("simple/versions/99999999999999999999", body(), 400, "version should be an integral value > 0"),
     ("simple", '{"inputs":[', 400, "failed to parse the request JSON buffer: "),
     ("simple", "[]", 400, "must be an object"),
     ("simple", "", 400, "failed to parse the request JSON buffer"),
@@ -194,7 +195,6 @@ MISTAKES = [
     ("simple", body(inputs=[X, X]), 400, "input 'INPUT0' already exists in request"),
     ("simple", body(inputs=[X, {**Y, "name": "Q"}]), 400, "unexpected inference input 'Q' for model 'simple'"),
     ("simple", body(outputs=[{"name": "Q"}]), 400, "unexpected inference output 'Q' for model 'simple'"),
-    ("simple", body(outputs=[{"name": "OUTPUT0"}] * 2), 400, "already requested"),
     ("simple", body(outputs=[{"name": "OUTPUT0"}] * 5000), 400, "1024"),
     ("simple", body(inputs=[{**X, "datatype": "FP32"}, Y]), 400, "inference input 'INPUT0' data-type is 'FP32', but model 'simple' expects 'INT32'"),
     ("simple", body(inputs=[{**X, "datatype": "F"}, Y]), 400, "invalid datatype for input INPUT0"),
@@ -211,7 +211,7 @@ MISTAKES = [
     ("simple", body(inputs=[{**X, "data": [2 ** 31] * 16}, Y]), 400, "no INT32 value"),
     ("simple", body(inputs=[{**X, "data": [0.5] * 16}, Y]), 400, "no INT32 value"),
     ("simple", body(inputs=[{k: v for k, v in X.items() if k != "data"}, Y]), 400, "'data'"),
-    ("simple", body(inputs=[{**X, "parameters": {"binary_data_size": 64}}, Y]), 400, "exactly one of"),
+    ("simple", body(inputs=[{**X, "parameters": {"binary_data_size": 64}}, Y]), 400, "must set only one of the following fields"),
     ("simple", body(inputs=[{**X, "parameters": 1}, Y]), 400, "'parameters'"),
     ("simple", body(parameters={"foo": [1]}), 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or 'string'."),
     ("simple", '{"inputs":' + "[" * 100000, 400, "failed to parse"),
@@ -273,7 +273,7 @@ def test_routes(server):
     for method, path, status in (("GET", "/", 200), ("GET", "/index.html", 404), ("GET", "/v2/models", 404), ("GET", "/v3", 404), ("GET", "/v2/", 200), ("POST", "/v2", 405),
                                  ("GET", "/v2/models/simple/infer", 405), ("GET", "/v2/models/simple/nothing", 404), ("GET", "/v2/models/simple?x=1", 200),
                                  ("GET", "/v2/models/%73imple", 200), ("GET", "/v2/models/%zz", 400), ("GET", "/v2/models/..%2f..%2fetc", 404),
-                                 ("POST", "/v2/repository/x/models/simple/load", 501), ("HEAD", "/v2/health/ready", 200), ("GET", "/v2/models/zz/ready", 404),
+                                 ("POST", "/v2/repository/x/models/simple/load", 501), ("HEAD", "/v2/health/ready", 200), ("GET", "/v2/models/zz/ready", 400),
                                  ("GET", "/v2/models/zz/stats", 400), ("GET", "/v2/cudasharedmemory/status", 200), ("PUT", "/v2/logging", 405)):
         assert (path, server.request(method, path)[0]) == (path, status)
 
@@ -283,3 +283,13 @@ def test_bytes_are_refused_by_a_model_of_numbers(server):
     head = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 7}}]}).encode()
     status, _, reply = server.post("/v2/models/scale/infer", head + data, {"Inference-Header-Content-Length": len(head)})
     assert status == 400 and b"data-type is 'BYTES', but model 'scale' expects 'FP32'" in reply
+
+
+def test_an_output_asked_for_twice_is_given_once(server):
+    status, _, reply = server.post("/v2/models/simple/infer", body(outputs=[{"name": "OUTPUT1"}, {"name": "OUTPUT0"}, {"name": "OUTPUT1"}]))
+    assert status == 200 and [o["name"] for o in json.loads(reply)["outputs"]] == ["OUTPUT1", "OUTPUT0"]
+
+
+def test_negative_zero_survives_json(server):
+    status, _, reply = server.post("/v2/models/open/infer", '{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[0.0,2.0]}]}')
+    assert status == 200 and b'"data":[-0.0,-2]' in reply
