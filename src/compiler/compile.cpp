@@ -67,7 +67,7 @@ Status tune_choices(const ir::Graph& graph, const tactics::Target& target, tacti
   }
   wish.machine = machine.get();
   if (!machine) {
-    report.note = fmt::format("--effort {}: no GPU is at hand for '{}', so that kernels are chosen without timing; build on the GPU's machine with --device cuda to tune", options.effort, options.device);
+    report.note = fmt::format("'{}' names no GPU at hand: kernels are chosen without timing; build on the GPU's machine with --device cuda to tune", options.device);
     if (options.on_tune) options.on_tune(report);
     return {};
   }

@@ -3,7 +3,10 @@
 // often; behind this contract lies how it runs on a device, and tests put times of their own here.
 #pragma once
 #include <memory>
+#include <random>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "tactics/tactic.hpp"
 
@@ -36,8 +39,15 @@ class TrialMachine {
 
 // The CPU with so many threads (0: all).
 Result<std::unique_ptr<TrialMachine>> open_cpu_machine(int threads);
+// One of a backend: "cuda", 0.
+Result<std::unique_ptr<TrialMachine>> open_device_machine(const std::string& kind, int ordinal);
 // Of a build's device: "cpu", "cuda", "cuda:1". Null for an architecture without a device, as in "cuda:sm_90".
 Result<std::unique_ptr<TrialMachine>> open_trial_machine(const std::string& device, int threads);
+
+// For implementations: an operand of the problem, constants as they are, others random; absent ones are of no type.
+Result<Constant> trial_operand(const ir::Value* v, const tactics::Sizes& sizes, std::mt19937& random);
+// TrialBench::difference() of tensors on the host.
+Result<double> trial_difference(const std::vector<Constant>& wanted, std::span<const TensorView> got);
 
 // Carnot's version and a hash of the names and versions of tactics and kernels: times of another build say nothing.
 std::string kernel_table_key();

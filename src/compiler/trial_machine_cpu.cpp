@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <random>
 
 #include "backends/cpu/kernel.hpp"
@@ -20,22 +18,6 @@ namespace {
 
 constexpr size_t kLine = 64;
 using Clock = std::chrono::steady_clock;
-
-// Numbers as activations have them; integers and bools 0 or 1, which is inside any table.
-Constant random_operand(DType dtype, const Dims& dims, std::mt19937& random) {
-  Constant c = Constant::allocate(dtype, dims);
-  dispatch_dtype(dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    T* to = static_cast<T*>(c.mutable_data());
-    for (int64_t i = 0; i < c.size(); ++i) {
-      if constexpr (std::is_same_v<T, bool> || std::is_integral_v<T>)
-        to[i] = static_cast<T>(random() % 2);
-      else
-        to[i] = T(static_cast<float>(random() % 20001) / 10000.0f - 1.0f);
-    }
-  });
-  return c;
-}
 
 // Reads a byte of each line, so that it comes into the reader's caches.
 void read_lines(const void* data, size_t begin, size_t end) {
@@ -64,11 +46,11 @@ class CpuBench final : public TrialBench {
   Status prepare(const tactics::Problem& problem, const tactics::Sizes& sizes) {
     std::mt19937 random(7);
     for (const ir::Value* v : problem.node.inputs) {
-      CARNOT_ASSIGN(Constant c, operand(v, sizes, random));
+      CARNOT_ASSIGN(Constant c, trial_operand(v, sizes, random));
       inputs_.push_back(std::move(c));
     }
     for (const ir::Value* v : problem.node.outputs) {
-      CARNOT_ASSIGN(Constant c, operand(v, sizes, random));
+      CARNOT_ASSIGN(Constant c, trial_operand(v, sizes, random));
       outputs_.push_back(c);
       output_views_.push_back(c.view());
     }
@@ -112,24 +94,11 @@ class CpuBench final : public TrialBench {
   }
 
   Result<double> difference(size_t candidate) override {
-    double worst = 0;
-    std::vector<std::vector<double>> wanted;
+    std::vector<Constant> wanted;
     CARNOT_RETURN_IF_ERROR(execute(0));
-    for (const TensorView& y : output_views_) {
-      CARNOT_ASSIGN(std::vector<double> values, to_doubles(y));
-      wanted.push_back(std::move(values));
-    }
+    for (const TensorView& y : output_views_) wanted.push_back(Constant::copy_of(y.dtype, y.dims, y.data));
     CARNOT_RETURN_IF_ERROR(execute(candidate));
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      if (wanted[i].empty()) continue;
-      CARNOT_ASSIGN(const std::vector<double> got, to_doubles(output_views_[i]));
-      const auto [least, most] = std::minmax_element(wanted[i].begin(), wanted[i].end());
-      const double range = std::max(*most - *least, 1e-30);
-      // Written so that NaN counts as far away.
-      for (size_t n = 0; n < got.size(); ++n)
-        if (const double d = std::abs(got[n] - wanted[i][n]) / range; !(d <= worst)) worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : d;
-    }
-    return worst;
+    return trial_difference(wanted, output_views_);
   }
 
  private:
@@ -147,16 +116,6 @@ class CpuBench final : public TrialBench {
     args.workspace = workspace_.get();
     args.pool = pool_.get();
     return entry.kernel->run(args);
-  }
-
-  static Result<Constant> operand(const ir::Value* v, const tactics::Sizes& sizes, std::mt19937& random) {
-    constexpr int64_t kMost = int64_t{1} << 31;
-    if (!v) return Constant{};
-    if (v->constant) return *v->constant;
-    const auto dims = tactics::dims_at(v->shape(), sizes);
-    if (!dims || dtype_size(v->dtype()) == 0 || size_of(*dims) > kMost / static_cast<int64_t>(dtype_size(v->dtype())))
-      return fail(Code::kUnsupported, "{}{} is no operand for a trial", dtype_name(v->dtype()), to_string(v->shape()));
-    return random_operand(v->dtype(), *dims, random);
   }
 
   // Candidates mostly pack their weights alike: one copy is enough, and equal lines in the caches are fair.

@@ -148,7 +148,7 @@ class Tuner {
     const tactics::Problem first = problem_of(*problem.nodes[0]);
     auto bench = options_.machine->bench(first, options_.sizes, weights_);
     if (!bench) {
-      CARNOT_LOG(2, "tune", "{} | cannot be timed: {}", problem.key, bench.error().message);
+      CARNOT_LOG(2, "tactic", "{} | cannot be timed: {}", problem.key, bench.error().message);
       return std::vector<int64_t>{};
     }
     Runs runs{**bench, std::vector<double>(problem.options.size(), std::numeric_limits<double>::infinity()), {}, {}};
@@ -162,14 +162,14 @@ class Tuner {
         if (i > 0 && !choice->candidate.exact) {
           CARNOT_ASSIGN(const double difference, (*bench)->difference(number));
           if (!(difference <= kInexact)) {
-            CARNOT_LOG(2, "tune", "{} | {} | differs by {:.2g} of the range", problem.key, problem.names[i], difference);
+            CARNOT_LOG(2, "tactic", "{} | {} | differs by {:.2g} of the range", problem.key, problem.names[i], difference);
             continue;
           }
         }
         runs.alive.push_back(number);
         continue;
       }
-      CARNOT_LOG(3, "tune", "{} | {} | does not run: {}", problem.key, problem.names[i], added.message());
+      CARNOT_LOG(3, "tactic", "{} | {} | does not run: {}", problem.key, problem.names[i], added.message());
       if (i == 0) return std::vector<int64_t>{};
     }
     report_.candidates += runs.alive.size();
@@ -179,7 +179,7 @@ class Tuner {
     for (size_t i = 0; i < runs.best.size(); ++i) {
       times.push_back(static_cast<int64_t>(std::clamp(runs.best[i], 1.0, static_cast<double>(TimingCache::kMaxNanoseconds))));
       record.emplace(problem.names[i], times.back());
-      CARNOT_LOG(3, "tune", "{} | {} | {} ns", problem.key, problem.names[i], times.back());
+      CARNOT_LOG(3, "tactic", "{} | {} | {} ns", problem.key, problem.names[i], times.back());
     }
     if (options_.cache) options_.cache->put(problem.key, std::move(record));
     return times;

@@ -25,6 +25,10 @@ Built::Built(std::string_view text, const std::string& target) {
   EXPECT_EQ(carnot_engine_load_memory(bytes_.data(), bytes_.size(), &engine_), CARNOT_OK) << carnot_last_error();
 }
 
+Built::Built(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {
+  EXPECT_EQ(carnot_engine_load_memory(bytes_.data(), bytes_.size(), &engine_), CARNOT_OK) << carnot_last_error();
+}
+
 int Built::commands(std::string_view prefix) const {
   const std::string text = describe(), wanted = fmt::format("\"kernel\":\"{}", prefix), spaced = fmt::format("\"kernel\": \"{}", prefix);
   int n = 0;

@@ -20,6 +20,7 @@ class Built {
  public:
   // `target`: "cpu", "cuda:sm_90".
   Built(std::string_view text, const std::string& target);
+  explicit Built(std::vector<std::byte> bytes);
   ~Built() { carnot_engine_release(engine_); }
   Built(const Built&) = delete;
   const carnot_engine* get() const { return engine_; }

@@ -159,7 +159,9 @@ class ConvTileTactic final : public Tactic {
     return DepthwiseTactic().refuses(p).empty() ? "depthwise" : "";
   }
 
-  Result<Candidate> build(const Problem& p, const Config&) const override {
+  std::vector<Config> configs(const Problem&, Effort effort) const override { return Tile::configs(effort); }
+
+  Result<Candidate> build(const Problem& p, const Config& config) const override {
     const Read r = read<ops::Conv>(p);
     const auto& op = *r.anchor.node->as<ops::Conv>();
     Kernel k(p);
@@ -180,7 +182,7 @@ class ConvTileTactic final : public Tactic {
     Tile t;
     t.dtype = r.x.value->dtype();
     t.m = w.batch * size_of(w.out), t.n = columns, t.k = taps * per_group, t.batch = groups;
-    t.choose();
+    t.choose(config);
     const int pack = t.pack();
     const bool whole = last && per_group % pack == 0;  // a pack lies in one tap
     t.setup = fmt::format("  const bool x_wide = {}, w_wide = {};\n", whole && groups == 1 ? fmt::format("aligned<{}>(x)", pack) : whole ? fmt::format("aligned<{}>(x) && {} % {} == 0", pack, k.value(w.channels), pack) : "false",

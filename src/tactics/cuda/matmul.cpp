@@ -133,7 +133,9 @@ class TileTactic final : public Tactic {
   int priority() const override { return 50; }
   Refusal refuses(const Problem& p) const override { return read(p).refusal; }
 
-  Result<Candidate> build(const Problem& p, const Config&) const override {
+  std::vector<Config> configs(const Problem&, Effort effort) const override { return Tile::configs(effort); }
+
+  Result<Candidate> build(const Problem& p, const Config& config) const override {
     Product r = read(p);
     Kernel k(p);
     Sizes s;
@@ -142,7 +144,7 @@ class TileTactic final : public Tactic {
     Tile t;
     t.dtype = r.a.value->dtype();
     t.m = s.m, t.n = s.n, t.k = s.k, t.batch = s.batch;
-    t.choose();
+    t.choose(config);
     t.setup = unravel(k, "batch", s.batches.sizes, "z") + fmt::format("  const I a_base = {}, b_base = {};\n", dot(k, "z", s.batches.strides[0]), dot(k, "z", s.batches.strides[1]));
     t.setup += fmt::format("  const bool a_wide = {}, b_wide = {};\n", ready_text(k, "a", s.am, s.batches.strides[0], t.pack()), ready_text(k, "b", s.bn, s.batches.strides[1], t.pack()));
     t.a_fast_rows = !s.ak.is(1), t.b_fast_rows = !s.bk.is(1);

@@ -19,7 +19,20 @@ int64_t known(const Dim& d, int64_t otherwise) { return d.is_constant() ? d.valu
 
 }  // namespace
 
-void Tile::choose() {
+std::vector<Config> Tile::configs(Effort effort) {
+  std::vector<Config> out{Config{}};
+  if (effort == Effort::kHeuristic) return out;
+  for (const int64_t rows : {32, 64})
+    for (const int64_t cols : {32, 64}) out.push_back({{"rows", rows}, {"cols", cols}});
+  return out;
+}
+
+void Tile::choose(const Config& config) {
+  if (const auto* wanted = find_attr<int64_t>(config, "rows")) {
+    rows = static_cast<int>(*wanted);
+    cols = static_cast<int>(attr_or<int64_t>(config, "cols", 64));
+    return;
+  }
   const int64_t mm = known(m, 512), nn = known(n, 512), blocks = ((mm + 63) / 64) * ((nn + 63) / 64) * known(batch, 1);
   rows = mm <= 32 || blocks < 200 ? 32 : 64;
   cols = nn <= 32 || blocks < 100 ? 32 : 64;

@@ -24,8 +24,9 @@ struct Tile {
 
   bool tensor_cores() const { return dtype == DType::kF16 || dtype == DType::kBF16; }
   int pack() const { return tensor_cores() ? 8 : 4; }
-  // Rows and cols by the number of blocks that they give.
-  void choose();
+  // Rows and cols of the config, else by the number of blocks that they give.
+  void choose(const Config& config);
+  static std::vector<Config> configs(Effort effort);
   Grid grid() const;
 };
 
