@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor views: dtype, concrete dims and a pointer to dense row-major elements. A view owns nothing.
+// Tensor views: dtype, concrete dims and a pointer to row-major elements. A view owns nothing.
 #pragma once
 #include <cstddef>
 #include <cstdlib>
@@ -15,10 +15,15 @@ struct TensorView {
   DType dtype = DType::kInvalid;
   Dims dims;
   void* data = nullptr;
+  // Elements from one row (along the last axis) to the next, where the view is some columns of a wider tensor; 0: dense. Only CPU kernels
+  // that say so (device::Kernel::takes_pitch) ever see one that is not dense.
+  int64_t pitch = 0;
 
   int64_t size() const { return size_of(dims); }
   size_t rank() const { return dims.size(); }
-  size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype); }
+  size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype); }  // of a dense one
+  // The last dim where dense. Not of a scalar.
+  int64_t row_pitch() const { return pitch != 0 ? pitch : dims.back(); }
   template <typename T>
   T* as() {
     return static_cast<T*>(data);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <set>
@@ -65,6 +66,15 @@ Status fetch(runtime::Context& context, const TensorView& from, Constant& to) {
   context.busy = true;
   if (to.bytes() > 0) CARNOT_RETURN_IF_ERROR(context.stream->copy(to.mutable_data(), from.data, to.bytes()));
   return context.wait();
+}
+
+// Rows that lie apart (TensorView::pitch) come together.
+Constant dense_copy(const TensorView& view) {
+  if (view.pitch == 0 || view.size() == 0) return Constant::copy_of(view.dtype, view.dims, view.data);
+  Constant copy = Constant::allocate(view.dtype, view.dims);
+  const size_t row = static_cast<size_t>(view.dims.back()) * dtype_size(view.dtype), step = static_cast<size_t>(view.pitch) * dtype_size(view.dtype);
+  for (size_t r = 0; r < copy.bytes() / row; ++r) std::memcpy(static_cast<char*>(copy.mutable_data()) + r * row, view.as<char>() + r * step, row);
+  return copy;
 }
 
 }  // namespace
@@ -150,7 +160,7 @@ Result<CheckReport> check_engine(const ir::Graph& source, std::span<const std::b
       const auto buffer = static_cast<size_t>(plan.commands[c].outputs[i]);
       if (buffer >= sources.size() || sources[buffer].empty() || dtype_size(results[i].dtype) == 0) continue;
       const bool away = plan.buffers[buffer].place == engine::Place::kDevice;
-      Constant value = away ? Constant::allocate(results[i].dtype, results[i].dims) : Constant::copy_of(results[i].dtype, results[i].dims, results[i].data);
+      Constant value = away ? Constant::allocate(results[i].dtype, results[i].dims) : dense_copy(results[i]);
       if (away) fetched = fetched ? fetch(context, results[i], value) : fetched;
       kept.emplace(sources[buffer], Kept{c, std::move(value)});
     }

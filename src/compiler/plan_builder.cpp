@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "backends/cpu/kernel.hpp"
 #include "compiler/share_memory.hpp"
 
 namespace carnot::compiler {
@@ -75,12 +76,19 @@ class PlanBuilder {
     }
     hoist_input_copies();
     drop_dead_commands();
-    SharingHints hints{in_place_, {}};
-    for (const Buffer& b : plan_.buffers) hints.sized.push_back(sized_before_run(b.shape));
+    std::vector<std::unique_ptr<cpu::Kernel>> kernels;
+    for (const Command& c : plan_.commands) {
+      const cpu::KernelRow* row = cpu::find_kernel(c.kernel);
+      auto made = row ? row->make(c.params) : Result<std::unique_ptr<cpu::Kernel>>(std::unique_ptr<cpu::Kernel>());
+      kernels.push_back(made ? std::move(*made) : nullptr);
+    }
+    SharingHints hints{in_place_, [this](const Shape& shape) { return sized_before_run(shape); },
+                       [&](size_t c, bool result, size_t i) { return kernels[c] && kernels[c]->takes_pitch(result, i); }};
+    const std::vector<int32_t> now = share_parts(plan_, hints);
     share_in_place(plan_, hints);
     if (index == 0) {
       built_.value_sources.resize(plan_.buffers.size());
-      for (const auto& [value, buffer] : buffers_) built_.value_sources[static_cast<size_t>(buffer)] = value->source;
+      for (const auto& [value, buffer] : buffers_) built_.value_sources[static_cast<size_t>(now[static_cast<size_t>(buffer)])] = value->source;
     }
     built_.program.plans[index] = std::move(plan_);
     return {};

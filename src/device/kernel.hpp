@@ -25,6 +25,11 @@ class Kernel {
   virtual ~Kernel() = default;
   // Whether the command's number of operands fits; called once, at load.
   virtual Status check_operands(size_t inputs, size_t outputs) const = 0;
+  // Whether operand i (or result i) may have rows that lie apart (TensorView::pitch). A kernel that says no never sees such a tensor.
+  virtual bool takes_pitch(bool result, size_t i) const {
+    (void)result, (void)i;
+    return false;
+  }
   // Scratch bytes that run() needs for these shapes (data pointers are not looked at). Called when shapes change, not per run.
   virtual size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const {
     (void)in, (void)out, (void)threads;

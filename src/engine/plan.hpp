@@ -31,7 +31,11 @@ struct Buffer {
   int32_t alias = -1;         // kTemp: lies inside that buffer, alias_offset bytes from its start
   uint64_t alias_offset = 0;
   Place place = Place::kHost;
+  int64_t pitch = 0;          // not 0: elements from one row along the last axis to the next (see TensorView)
 };
+
+// Far above what networks have, and far below what could overflow positions.
+inline constexpr int64_t kMaxPitch = int64_t{1} << 31;
 
 struct Command {
   // "ref:<operator>" (params are its attributes), the id of a kernel, or "copy": from one place to another. Kernels whose id begins with
@@ -96,9 +100,9 @@ inline Place runs_on(const Program& program, const Command& command) {
 }
 
 inline constexpr char kMagic[8] = {'C', 'A', 'R', 'N', 'O', 'T', 'E', 'N'};
-inline constexpr uint32_t kFormatVersion = 2;     // written; 2: places and code
-// A reader older than this must refuse what we write: programs of the host alone, and those of a device.
-inline constexpr uint32_t kMinReaderVersion = 1, kMinDeviceReaderVersion = 2;
+inline constexpr uint32_t kFormatVersion = 3;  // written; 2: places and code, 3: pitches
+// A reader older than this must refuse what we write: programs of the host alone, those of a device, and those where rows lie apart.
+inline constexpr uint32_t kMinReaderVersion = 1, kMinDeviceReaderVersion = 2, kMinPitchReaderVersion = 3;
 
 // The first 64 bytes of a file, little endian. Sections are 64-byte aligned.
 struct Header {

@@ -76,6 +76,8 @@ class Decoder {
     }
     CARNOT_ASSIGN(plan.inputs, indices(in.inputs(), count, 0));
     CARNOT_ASSIGN(plan.outputs, indices(in.outputs(), count, 0));
+    for (int32_t i : plan.outputs)
+      if (plan.buffers[static_cast<size_t>(i)].pitch != 0) return corrupt("an output has rows that lie apart");
     for (int32_t i : plan.inputs)
       if (plan.buffers[static_cast<size_t>(i)].kind != BufferKind::kInput) return corrupt("an input is no input buffer");
     if (in.commands())
@@ -150,6 +152,11 @@ class Decoder {
     if (in.place() > 1) return corrupt("a buffer lies in an unknown place");
     b.place = static_cast<Place>(in.place());
     if (b.alias < -1 || b.alias >= static_cast<int64_t>(index)) return corrupt("a buffer lies inside one that does not exist");
+    if (in.pitch() != 0) {
+      if (b.alias < 0 || b.shape.empty() || !b.shape.back().is_constant() || in.pitch() > static_cast<uint64_t>(kMaxPitch) || static_cast<int64_t>(in.pitch()) < b.shape.back().value())
+        return corrupt("a buffer has rows that lie too close or in no other buffer");
+      b.pitch = static_cast<int64_t>(in.pitch());
+    }
     if (b.alias >= 0 && b.kind != BufferKind::kTemp) return corrupt("only working memory can lie inside another buffer");
     if (b.kind == BufferKind::kConstant) {
       if (!is_static(b.shape)) return corrupt("a constant has a symbolic shape");

@@ -42,7 +42,7 @@ class MetadataBuilder {
       std::vector<int64_t> dims;
       for (const Dim& d : b.shape) dims.push_back(encode(d));
       buffers.push_back(fb::CreateBuffer(fbb_, static_cast<uint8_t>(b.dtype), static_cast<uint8_t>(b.kind), fbb_.CreateVector(dims),
-                                         b.offset, b.alias, b.alias_offset, static_cast<uint8_t>(b.place)));
+                                         b.offset, b.alias, b.alias_offset, static_cast<uint8_t>(b.place), static_cast<uint64_t>(b.pitch)));
     }
     std::vector<flatbuffers::Offset<fb::Command>> commands;
     for (const Command& c : plan.commands) {
@@ -135,6 +135,9 @@ Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<con
   std::memcpy(header.magic, kMagic, sizeof(kMagic));
   header.format_version = kFormatVersion;
   header.min_reader_version = program.device_kind().empty() ? kMinReaderVersion : kMinDeviceReaderVersion;
+  for (const Plan& plan : program.plans)
+    for (const Buffer& b : plan.buffers)
+      if (b.pitch != 0) header.min_reader_version = kMinPitchReaderVersion;
   header.metadata_offset = sizeof(Header);
   header.metadata_size = metadata.size();
   header.constants_offset = align64(sizeof(Header) + metadata.size());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <set>
 
 #include "runtime/frame_detail.hpp"
@@ -152,6 +153,33 @@ Result<Frame::Resolved*> Frame::resolve(std::span<const TensorView> inputs, cons
   return (cache_[key] = std::move(resolved)).get();
 }
 
+// Bytes from the first to behind the last element; none if they overflow.
+std::optional<uint64_t> Frame::extent(const engine::Buffer& buffer, const Dims& dims) {
+  auto elements = static_cast<uint64_t>(size_of(dims));
+  if (buffer.pitch != 0 && elements != 0) {
+    const auto columns = static_cast<uint64_t>(dims.back());
+    if (__builtin_mul_overflow(elements / columns - 1, static_cast<uint64_t>(buffer.pitch), &elements) || __builtin_add_overflow(elements, columns, &elements)) return std::nullopt;
+  }
+  uint64_t bytes = 0;
+  if (__builtin_mul_overflow(elements, dtype_size(buffer.dtype), &bytes)) return std::nullopt;
+  return bytes;
+}
+
+// Parts of a concatenation or of a split may turn out not to fit when the shapes are known: the user's shapes are at fault then, and the
+// command tells which node it is. Else the engine is.
+Error Frame::misfit(const Resolved& resolved, size_t buffer) const {
+  const engine::Plan& plan = *plan_.plan;
+  for (const engine::Command& c : plan.commands) {
+    const bool joins = c.kernel == "cpu.concat", splits = c.kernel == "cpu.split";
+    const std::vector<int32_t>& parts = joins ? c.inputs : c.outputs;
+    if (!(joins || splits) || std::find(parts.begin(), parts.end(), static_cast<int32_t>(buffer)) == parts.end()) continue;
+    const std::vector<int32_t>& whole = joins ? c.outputs : c.inputs;
+    return invalid("a part of shape {} does not fit into {}", to_string(resolved.dims[buffer]), to_string(resolved.dims[static_cast<size_t>(whole[0])]))
+        .within(fmt::format("node {}", c.where));
+  }
+  return fail(Code::kDataCorrupt, "a buffer does not fit inside the one that holds it");
+}
+
 Status Frame::place_buffers(Resolved& resolved) {
   const engine::Plan& plan = *plan_.plan;
   for (const engine::Place memory : {engine::Place::kHost, engine::Place::kDevice}) {
@@ -179,10 +207,10 @@ Status Frame::place_buffers(Resolved& resolved) {
     if (alias < 0) continue;
     const auto outer = static_cast<size_t>(alias);
     if (resolved.dynamic[b] || resolved.dynamic[outer]) return fail(Code::kDataCorrupt, "a buffer of run-time size lies inside another");
-    const uint64_t inner_bytes = static_cast<uint64_t>(size_of(resolved.dims[b])) * dtype_size(plan.buffers[b].dtype);
-    const uint64_t outer_bytes = static_cast<uint64_t>(size_of(resolved.dims[outer])) * dtype_size(plan.buffers[outer].dtype);
-    if (plan.buffers[b].alias_offset > outer_bytes || inner_bytes > outer_bytes - plan.buffers[b].alias_offset)
-      return fail(Code::kDataCorrupt, "a buffer does not fit inside the one that holds it");
+    const auto inner_bytes = extent(plan.buffers[b], resolved.dims[b]), outer_bytes = extent(plan.buffers[outer], resolved.dims[outer]);
+    if (!inner_bytes || !outer_bytes) return fail(Code::kDataCorrupt, "a buffer inside another has no size");
+    if (plan.buffers[b].alias_offset > *outer_bytes || *inner_bytes > *outer_bytes - plan.buffers[b].alias_offset)
+      return misfit(resolved, b);
     resolved.offset[b] = resolved.offset[outer] + plan.buffers[b].alias_offset;
   }
   // An output can lie in the caller's memory with all that shares its place, unless that is an input, a constant, larger than the output
@@ -206,7 +234,7 @@ Status Frame::prepare_commands(Resolved& resolved) {
   auto view_of = [&](int32_t b) {
     if (b < 0) return TensorView{};
     const auto i = static_cast<size_t>(b);
-    return TensorView{plan.buffers[i].dtype, resolved.dynamic[i] ? Dims() : resolved.dims[i], nullptr};
+    return TensorView{plan.buffers[i].dtype, resolved.dynamic[i] ? Dims() : resolved.dims[i], nullptr, plan.buffers[i].pitch};
   };
   resolved.commands.resize(plan.commands.size());
   for (size_t c = 0; c < plan.commands.size(); ++c) {

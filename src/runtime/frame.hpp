@@ -83,6 +83,8 @@ class Frame {
   Status check_ranges(std::span<const TensorView> inputs) const;
   Status bind_inputs(std::span<const TensorView> inputs, const Symbols* outer, Symbols& symbols) const;
   Result<Resolved*> resolve(std::span<const TensorView> inputs, const Symbols* outer);
+  static std::optional<uint64_t> extent(const engine::Buffer& buffer, const Dims& dims);
+  Error misfit(const Resolved& resolved, size_t buffer) const;
   Status place_buffers(Resolved& resolved);
   Status prepare_commands(Resolved& resolved);
   Status run_command(size_t index);

@@ -122,6 +122,19 @@ void find_copies(LoadedPlan& loaded) {
   }
 }
 
+// Rows that lie apart are for kernels that know them: the others would read and write between the rows, and behind the last.
+Status check_pitches(const LoadedPlan& loaded) {
+  const engine::Plan& plan = *loaded.plan;
+  for (const LoadedCommand& c : loaded.commands)
+    for (const bool result : {false, true}) {
+      const std::vector<int32_t>& operands = result ? c.command->outputs : c.command->inputs;
+      for (size_t i = 0; i < operands.size(); ++i)
+        if (operands[i] >= 0 && plan.buffers[static_cast<size_t>(operands[i])].pitch != 0 && !(c.kernel && c.kernel->takes_pitch(result, i)))
+          return fail(Code::kDataCorrupt, "the engine is damaged: '{}' is given a tensor whose rows lie apart", c.command->kernel);
+    }
+  return {};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image image) {
@@ -135,6 +148,7 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image i
       if (!command) return std::move(command.error()).within(fmt::format("command '{}' of {}", c.kernel, c.where));
       loaded.commands.push_back(std::move(*command));
     }
+    CARNOT_RETURN_IF_ERROR(check_pitches(loaded));
     find_lifetimes(loaded);
     CARNOT_RETURN_IF_ERROR(check_order(loaded));
     find_copies(loaded);

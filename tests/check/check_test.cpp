@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "compiler/compile.hpp"
 #include "compiler/trial.hpp"
 #include "ir/text.hpp"
@@ -54,6 +56,34 @@ TEST(Check, GoodEnginePasses) {
     names.push_back(v.name);
   }
   for (const char* name : {"b", "d", "e"}) EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
+}
+
+// Convolutions that write their channels into the joined image: their rows lie apart, and are compared all the same.
+TEST(Check, PartsOfAConcatenationAreCompared) {
+  const auto text = [](int seed) {
+    return fmt::format(R"(graph main(%x: f32[batch,16,6,5]) {{
+  %w1 = constant f32[16,16,3,3] random {{1}}
+  %w2 = constant f32[24,16,1,1] random {{{}}}
+  %w3 = constant f32[8,40,1,1] random {{3}}
+  %a = conv(pads=[1, 1, 1, 1]) %x, %w1 : f32[batch,16,6,5] @ "first" "Conv"
+  %b = conv %a, %w2 : f32[batch,24,6,5] @ "second" "Conv"
+  %j = concat(axis=1) %a, %b : f32[batch,40,6,5] @ "join" "Concat"
+  %y = conv %j, %w3 : f32[batch,8,6,5] @ "third" "Conv"
+  return %y "y"
+}})",
+                       seed);
+  };
+  const CheckReport good = checked(text(2), text(2));
+  EXPECT_TRUE(good.passed()) << good.str();
+  std::set<std::string> names;
+  for (const CheckedValue& v : good.layers) {
+    EXPECT_TRUE(v.passed()) << v.name;
+    names.insert(v.name);
+  }
+  EXPECT_TRUE(names.count("a") && names.count("b") && !names.count("j")) << "the concatenation has no command";
+  const CheckReport wrong = checked(text(2), text(5));
+  ASSERT_NE(wrong.first_bad(), nullptr);
+  EXPECT_EQ(wrong.first_bad()->name, "b");
 }
 
 TEST(Check, WrongLayerIsNamed) {

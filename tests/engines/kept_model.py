@@ -13,12 +13,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def model():
-    """A residual convolution block, attention over its pixels, a head, and a branch; batch and width are dynamic."""
+    """A residual convolution block, attention over its pixels, a head, and a branch; batch and width are dynamic.
+
+    It computes the same for ever; nodes that change nothing (the concatenation, since format 3) may join it so that an engine of a new
+    format has what is new in it."""
     rng = np.random.default_rng(7)
     nodes, weights = [], []
 
-    def weight(name, *shape):
-        weights.append(numpy_helper.from_array((rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32), name))
+    def weight(name, *shape, unused=0):
+        """Drawn weights, and behind them zeros for so many input channels whose values do not matter."""
+        values = (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+        if unused:
+            values = np.concatenate([values, np.zeros((shape[0], unused, *shape[2:]), np.float32)], axis=1)
+        weights.append(numpy_helper.from_array(values, name))
         return name
 
     def numbers(name, *values):
@@ -31,7 +38,7 @@ def model():
 
     x = add("Conv", ["x", weight("w0", 8, 3, 3, 3), weight("b0", 8)], "stem", pads=[1, 1, 1, 1], strides=[2, 2])
     y = add("Relu", [add("Conv", [x, weight("w1", 8, 1, 3, 3)], "depthwise", pads=[1, 1, 1, 1], group=8)], "relu")
-    x = add("Add", [add("Conv", [y, weight("w2", 8, 8, 1, 1), weight("b2", 8)], "pointwise"), x], "residual")
+    x = add("Add", [add("Conv", [add("Concat", [y, x], "joined", axis=1), weight("w2", 8, 8, 1, 1, unused=8), weight("b2", 8)], "pointwise"), x], "residual")
     x = add("MaxPool", [x], "pool", kernel_shape=[2, 2], strides=[2, 2])
     rows = add("Transpose", [add("Reshape", [x, numbers("flat", 0, 8, -1)], "flattened")], "rows", perm=[0, 2, 1])
     rows = add("LayerNormalization", [rows, weight("scale", 8), weight("shift", 8)], "norm", axis=-1)

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "compiler/compile.hpp"
+#include "engine/writer.hpp"
 #include "ir/interpret.hpp"
 #include "ir/text.hpp"
 #include "runtime/frame.hpp"
@@ -178,6 +179,201 @@ TEST(InPlace, NotWhereTheResidualIsReadAfterTheStore) {
 })";
   EXPECT_EQ(built(kText).aliases(), 0);
   expect_same(kText, {{33, 48}});
+}
+
+TEST(Parts, RunsOfBytesForAnyKernel) {
+  // Parts of a concatenation over the first axis, and of a split over it, are views: nothing is copied.
+  constexpr std::string_view kText = R"(graph main(%x: f32[6,8], %z: f32[2,8]) {
+  %s = constant i64[2] {4, 2}
+  %a = softmax %x : f32[6,8]
+  %b, %c = split(axis=0, num_outputs=2) %a, %s : f32[4,8], f32[2,8]
+  %d = log_softmax %b : f32[4,8]
+  %e = log_softmax(axis=0) %z : f32[2,8]
+  %f = concat(axis=0) %d, %e : f32[6,8]
+  %g = softmax(axis=0) %f : f32[6,8]
+  %h = softmax(axis=0) %c : f32[2,8]
+  return %g, %h
+})";
+  const Built b = built(kText);
+  EXPECT_EQ(b.commands("cpu.concat") + b.commands("cpu.split"), 0);
+  expect_same(kText, {{6, 8}, {2, 8}});
+}
+
+// Branches of an image network: convolutions, a pool and an element-wise group write into the joined image and read it again.
+constexpr std::string_view kBranches = R"(graph main(%x: f32[n,16,h,w]) {
+  %v = constant f32[16,16,1,1] random {1}
+  %w = constant f32[24,16,3,3] random {2}
+  %u = constant f32[16,56,1,1] random {3}
+  %k = constant f32[16,1,1] random {4}
+  %a = conv %x, %v : f32[n,16,h,w]
+  %b = conv(pads=[1,1,1,1]) %a, %w : f32[n,24,h,w]
+  %c = max_pool(kernel_shape=[3,3], pads=[1,1,1,1]) %a : f32[n,16,h,w]
+  %d = sigmoid %c : f32[n,16,h,w]
+  %e = mul %d, %k : f32[n,16,h,w]
+  %j = concat(axis=1) %b, %a, %e : f32[n,56,h,w]
+  %y = conv %j, %u : f32[n,16,h,w]
+  %t = relu %j : f32[n,56,h,w]
+  return %y, %t
+})";
+
+TEST(Parts, ChannelsOfImages) {
+  const Built b = built(kBranches);
+  EXPECT_EQ(b.commands("cpu.concat"), 0);
+  EXPECT_EQ(std::count_if(b.plan().buffers.begin(), b.plan().buffers.end(), [](const engine::Buffer& x) { return x.pitch == 56; }), 3);
+  expect_same(kBranches, {{1, 16, 9, 7}});
+  expect_same(kBranches, {{3, 16, 5, 12}});
+}
+
+TEST(Parts, GrowingConcatenationsShareOneBuffer) {
+  constexpr std::string_view kText = R"(graph main(%x: f32[n,16,8,8]) {
+  %v = constant f32[16,16,1,1] random {1}
+  %w = constant f32[16,32,3,3] random {2}
+  %u = constant f32[16,48,3,3] random {3}
+  %o = constant f32[8,64,1,1] random {4}
+  %a = conv %x, %v : f32[n,16,8,8]
+  %ab = concat(axis=1) %a, %a : f32[n,32,8,8]
+  %b = conv(pads=[1,1,1,1]) %ab, %w : f32[n,16,8,8]
+  %abc = concat(axis=1) %a, %ab : f32[n,48,8,8]
+  %c = conv(pads=[1,1,1,1]) %abc, %u : f32[n,16,8,8]
+  %all = concat(axis=1) %a, %b, %c, %b : f32[n,64,8,8]
+  %y = conv %all, %o : f32[n,8,8,8]
+  return %y
+})";
+  expect_same(kText, {{2, 16, 8, 8}});
+  constexpr std::string_view kDense = R"(graph main(%x: f32[n,16,8,8]) {
+  %v = constant f32[16,16,1,1] random {1}
+  %w = constant f32[16,16,3,3] random {2}
+  %u = constant f32[16,32,3,3] random {3}
+  %o = constant f32[8,48,1,1] random {4}
+  %a = conv %x, %v : f32[n,16,8,8]
+  %b = conv(pads=[1,1,1,1]) %a, %w : f32[n,16,8,8]
+  %ab = concat(axis=1) %a, %b : f32[n,32,8,8]
+  %r = relu %ab : f32[n,32,8,8]
+  %c = conv(pads=[1,1,1,1]) %r, %u : f32[n,16,8,8]
+  %abc = concat(axis=1) %a, %b, %c : f32[n,48,8,8]
+  %y = conv %abc, %o : f32[n,8,8,8]
+  return %y
+})";
+  EXPECT_EQ(built(kDense).commands("cpu.concat"), 0);
+  expect_same(kDense, {{2, 16, 8, 8}});
+}
+
+TEST(Parts, SplitInTheMiddleOfAJoinedImage) {
+  // One half of a convolution's result goes on, both halves and what became of one are joined: the whole result moves.
+  constexpr std::string_view kText = R"(graph main(%x: f32[n,16,8,8]) {
+  %v = constant f32[32,16,1,1] random {1}
+  %w = constant f32[16,16,3,3] random {2}
+  %o = constant f32[8,48,1,1] random {4}
+  %s = constant i64[2] {16, 16}
+  %a = conv %x, %v : f32[n,32,8,8]
+  %b, %c = split(axis=1, num_outputs=2) %a, %s : f32[n,16,8,8], f32[n,16,8,8]
+  %d = conv(pads=[1,1,1,1]) %c, %w : f32[n,16,8,8]
+  %e = add %d, %c : f32[n,16,8,8]
+  %j = concat(axis=1) %b, %c, %e : f32[n,48,8,8]
+  %y = conv %j, %o : f32[n,8,8,8]
+  return %y
+})";
+  const Built b = built(kText);
+  EXPECT_EQ(b.commands("cpu.concat") + b.commands("cpu.split"), 0);
+  expect_same(kText, {{1, 16, 8, 8}});
+}
+
+// An image halved and doubled again is joined with itself: fits where both sides are even.
+TEST(Parts, ShapesThatDoNotFitAreRefused) {
+  constexpr std::string_view kText = R"(graph main(%x: f32[n,16,h,w]) {
+  %v = constant f32[16,16,2,2] random {1}
+  %u = constant f32[16,16,2,2] random {2}
+  %o = constant f32[8,32,1,1] random {3}
+  %t = constant f32[16,16,1,1] random {4}
+  %a = conv %x, %t : f32[n,16,h,w]
+  %b = conv(strides=[2,2]) %a, %v : f32[n,16,floordiv(h,2),floordiv(w,2)]
+  %c = conv_transpose(strides=[2,2]) %b, %u : f32[n,16,2*floordiv(h,2),2*floordiv(w,2)]
+  %j = concat(axis=1) %a, %c : f32[n,32,h,w]
+  %y = conv %j, %o : f32[n,8,h,w]
+  return %y
+})";
+  expect_same(kText, {{2, 16, 6, 8}});
+  const Built b = built(kText);
+  EXPECT_EQ(std::count_if(b.plan().buffers.begin(), b.plan().buffers.end(), [](const engine::Buffer& x) { return x.pitch == 32; }), 2);
+  runtime::Context context{.engine = b.engine, .pool = shared_thread_pool(1)};
+  runtime::Frame frame(context, 0);
+  std::vector<float> x(16 * 16 * 16, 1.f);
+  for (const Dims& dims : {Dims{1, 16, 5, 8}, Dims{1, 16, 6, 9}, Dims{1, 16, 7, 7}}) {
+    const std::vector<TensorView> inputs{{DType::kF32, dims, x.data()}};
+    const Status status = frame.run(inputs, {}, {}, nullptr);
+    ASSERT_FALSE(status) << to_string(dims);
+    EXPECT_EQ(status.error().code, Code::kInvalidArgument) << status.error().message;
+  }
+}
+
+TEST(Parts, WhatCannotMoveIsCopied) {
+  // Inputs, outputs, parts that come twice, and rows that a kernel cannot take apart (softmax).
+  constexpr std::string_view kText = R"(graph main(%x: f32[4,16], %z: f32[4,16]) {
+  %a = softmax %x : f32[4,16]
+  %b = relu %z : f32[4,16]
+  %j = concat(axis=1) %x, %a, %b, %b : f32[4,64]
+  %y = sigmoid %j : f32[4,64]
+  %c = relu %y : f32[4,64]
+  return %c, %b
+})";
+  EXPECT_EQ(built(kText).commands("cpu.concat"), 1);
+  expect_same(kText, {{4, 16}, {4, 16}});
+}
+
+// ---- hostile engines -------------------------------------------------------------------------------------------------------
+
+std::string refused(engine::Program program) {
+  auto bytes = engine::write_bytes(program, {});
+  EXPECT_TRUE(bytes) << bytes.error().message;
+  auto image = engine::read_bytes(*bytes, nullptr);
+  if (!image) return image.error().message;
+  auto engine = runtime::LoadedEngine::create(std::move(*image));
+  if (!engine) return engine.error().message;
+  runtime::Context context{.engine = *engine, .pool = shared_thread_pool(1)};
+  runtime::Frame frame(context, 0);
+  std::vector<float> memory(64, 1.f);
+  const std::vector<TensorView> inputs{{DType::kF32, {4, 4}, memory.data()}};
+  const Status status = frame.run(inputs, {}, {}, nullptr);
+  return status ? "" : status.error().message;
+}
+
+// x -> relu -> the buffer changed -> relu -> y.
+engine::Program small(const engine::Buffer& changed, const std::string& kernel) {
+  engine::Program p;
+  engine::Plan plan;
+  plan.buffers = {{DType::kF32, engine::BufferKind::kInput, {4, 4}}, {DType::kF32, engine::BufferKind::kTemp, {4, 8}}, changed, {DType::kF32, engine::BufferKind::kTemp, changed.shape}};
+  const Attrs params = kernel.starts_with("ref:") ? Attrs() : Attrs{{"program", std::string("in f32; relu $0; out f32:%0")}};
+  plan.commands = {{kernel, params, {0}, {2}, {}, "a", ""}, {kernel, params, {2}, {3}, {}, "b", ""}};
+  plan.inputs = {0};
+  plan.outputs = {3};
+  p.plans = {plan};
+  p.input_names = {"x"};
+  p.output_names = {"y"};
+  return p;
+}
+
+TEST(Hostile, BuffersOutsideTheirOwnersAreRefused) {
+  const Shape shape{4, 4};
+  auto part = [&](uint64_t offset, int64_t pitch) { return engine::Buffer{DType::kF32, engine::BufferKind::kTemp, shape, 0, 1, offset, engine::Place::kHost, pitch}; };
+  EXPECT_EQ(refused(small(part(16, 8), "cpu.pointwise")), "") << "the good case";
+  EXPECT_NE(refused(small(part(20, 8), "cpu.pointwise")).find("does not fit"), std::string::npos);
+  EXPECT_NE(refused(small(part(0, 10), "cpu.pointwise")), "") << "rows reach behind the owner";
+  EXPECT_NE(refused(small(part(uint64_t{1} << 63, 8), "cpu.pointwise")), "");
+  EXPECT_NE(refused(small(part(~uint64_t{0} - 8, 8), "cpu.pointwise")), "");
+  EXPECT_NE(refused(small(part(0, 3), "cpu.pointwise")).find("too close"), std::string::npos);
+  EXPECT_NE(refused(small(part(0, int64_t{1} << 61), "cpu.pointwise")).find("too close"), std::string::npos);
+  EXPECT_NE(refused(small(part(0, int64_t{1} << 40), "cpu.pointwise")), "");
+  EXPECT_NE(refused(small(part(0, -1), "cpu.pointwise")), "");
+  EXPECT_NE(refused(small(part(16, 8), "ref:relu")).find("rows lie apart"), std::string::npos) << "references know no pitch";
+  engine::Buffer alone = part(0, 8);
+  alone.alias = -1;
+  EXPECT_NE(refused(small(alone, "cpu.pointwise")).find("in no other"), std::string::npos);
+  alone = part(0, 0);
+  alone.alias = 2;
+  EXPECT_NE(refused(small(alone, "cpu.pointwise")).find("does not exist"), std::string::npos) << "inside itself";
+  engine::Program output = small(part(16, 8), "cpu.pointwise");
+  output.plans[0].outputs = {2};
+  EXPECT_NE(refused(output).find("an output"), std::string::npos);
 }
 
 }  // namespace

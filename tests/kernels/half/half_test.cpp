@@ -35,6 +35,39 @@ void expect_close(const std::vector<uint16_t>& got, const std::vector<float>& wa
     ASSERT_NEAR(wide[i], want[i], std::abs(want[i]) * (type == DType::kF16 ? 1e-3f : 8e-3f) + 1e-5f) << what << " at " << i;
 }
 
+constexpr uint16_t kGap = 0x7e01;  // a NaN of f16, 4.2e37 in bf16: shows wherever it is used
+
+// Rows with `gap` elements behind each.
+std::vector<uint16_t> spread(const std::vector<uint16_t>& dense, int64_t columns, int64_t gap) {
+  if (columns == 0) return {};
+  const size_t rows = dense.size() / static_cast<size_t>(columns), step = static_cast<size_t>(columns + gap);
+  std::vector<uint16_t> out(rows * step, kGap);
+  for (size_t r = 0; r < rows; ++r) std::copy_n(dense.begin() + static_cast<std::ptrdiff_t>(r) * columns, columns, out.begin() + static_cast<std::ptrdiff_t>(r * step));
+  return out;
+}
+
+// The same bits in the rows, and untouched gaps.
+void expect_rows(const std::vector<uint16_t>& got, const std::vector<uint16_t>& dense, int64_t columns, int64_t gap, const std::string& what) {
+  const std::vector<uint16_t> want = spread(dense, columns, gap);
+  ASSERT_EQ(got.size(), want.size()) << what;
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], want[i]) << what << ": rows apart, at " << i;
+}
+
+TEST(Half, rows_that_lie_apart_convert) {
+  for (DType type : {DType::kF16, DType::kBF16})
+    for (const int64_t columns : {1, 7, 64, 9000}) {
+      const int64_t rows = 20000 / columns + 3;
+      const Narrow x(type, uniform(rows * columns));
+      const std::vector<uint16_t> apart = spread(x.bits, columns, 6);
+      std::vector<float> wide(x.wide.size());
+      widen_rows(type, apart.data(), columns + 6, wide.data(), rows, columns, pool());
+      ASSERT_EQ(wide, x.wide) << columns;
+      std::vector<uint16_t> back(apart.size(), kGap);
+      narrow_rows(type, wide.data(), back.data(), columns + 6, rows, columns, pool());
+      ASSERT_EQ(back, apart) << columns;
+    }
+}
+
 TEST(Half, every_pattern_widens_and_comes_back) {
   std::vector<uint16_t> all(65536), back(65536);
   std::vector<float> wide(65536), want(65536);
@@ -109,7 +142,18 @@ TEST(Half, gemm) {
         std::vector<char> workspace(gemm_workspace(g, pool().threads()));
         g.workspace = workspace.data();
         run_gemm(g, pool(), isa);
-        expect_close(got, wide, type, fmt::format("{}x{}x{} {} {}", t.m, t.n, t.k, isa_name(isa), dtype_name(type)));
+        const std::string what = fmt::format("{}x{}x{} {} {}", t.m, t.n, t.k, isa_name(isa), dtype_name(type));
+        expect_close(got, wide, type, what);
+        // The same with rows that lie apart, and on the residual.
+        const std::vector<uint16_t> apart = spread(a.bits, t.k, 5);
+        std::vector<uint16_t> sums = spread(r.bits, t.n, 3);
+        g.half_a = apart.data();
+        g.lda = t.k + 5;
+        g.half_c = sums.data();
+        g.ldc = g.epilogue.ld_residual = t.n + 3;
+        g.half_residual = t.residual ? sums.data() : nullptr;
+        run_gemm(g, pool(), isa);
+        expect_rows(sums, got, t.n, 3, what);
       }
 }
 
@@ -164,7 +208,19 @@ TEST(Half, conv) {
         }
         scratch.resize(conv_workspace(c, pool().threads()));
         run_conv(c, scratch.data(), pool(), isa);
-        expect_close(got, wide, type, fmt::format("{}->{} /{} kernel {} {} {}", t.channels, t.out, t.groups, t.kernel, isa_name(isa), dtype_name(type)));
+        const std::string what = fmt::format("{}->{} /{} kernel {} {} {}", t.channels, t.out, t.groups, t.kernel, isa_name(isa), dtype_name(type));
+        expect_close(got, wide, type, what);
+        // The same with pixels that lie apart, and on the residual.
+        const std::vector<uint16_t> apart = spread(x.bits, t.channels, 5);
+        std::vector<uint16_t> sums = spread(r.bits, t.out, 3);
+        c.half_x = apart.data();
+        c.ldx = t.channels + 5;
+        c.half_y = sums.data();
+        c.half_residual = sums.data();
+        c.ldy = c.epilogue.ld_residual = t.out + 3;
+        scratch.assign(conv_workspace(c, pool().threads()), 0);
+        run_conv(c, scratch.data(), pool(), isa);
+        expect_rows(sums, got, t.out, 3, what);
       }
 }
 

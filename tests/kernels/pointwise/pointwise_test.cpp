@@ -53,7 +53,7 @@ std::vector<Constant> run(const PointwiseProgram& p, const std::vector<Constant>
   std::vector<PointwiseInput> inputs;
   for (const Constant& c : in) inputs.push_back({c.data, &c.dims});
   std::vector<Constant> out;
-  std::vector<void*> pointers;
+  std::vector<PointwiseResult> pointers;
   for (const PointwiseOutput& o : p.outputs) {
     out.push_back(Constant::allocate(o.dtype, dims));
     pointers.push_back(out.back().mutable_data());
@@ -264,7 +264,7 @@ TEST(PointwiseKernels, InPlace) {
     const std::vector<float> before = x;
     const Dims dims{5000};
     const PointwiseInput in{x.data(), &dims};
-    void* out[] = {x.data(), square.data()};
+    const PointwiseResult out[] = {x.data(), square.data()};
     ASSERT_TRUE(run_pointwise(p, {&in, 1}, out, dims, pool(), isa).ok());
     for (size_t i = 0; i < x.size(); ++i) {
       ASSERT_EQ(x[i], -before[i]);
@@ -327,11 +327,43 @@ TEST(PointwiseProgram, RefusesWhatIsWrong) {
   }
 }
 
+// Rows that lie apart, in operands and results, short and long; what lies between the rows of a result stays as it is.
+TEST(PointwiseKernels, RowsThatLieApart) {
+  const PointwiseProgram p = parse("in f32,f32,f32; mul $0,$1; add %0,$2; neg %0; out f32:%1,f32:%2");
+  constexpr int64_t kPixels = 12, kGap = 5;
+  for (Isa isa : isas())
+    for (const int64_t columns : {2, 7, 40, 600, 5000})
+      for (const bool apart : {false, true}) {
+        const int64_t pitch = columns + kGap;
+        const Dims dims{3, 4, columns}, gate{3, 1, columns}, vector{columns};
+        const auto x = random_floats(kPixels * pitch, -1, 1, 1), g = random_floats(3 * pitch, -1, 1, 2), v = random_floats(columns, -1, 1, 3);
+        std::vector<float> y(static_cast<size_t>(kPixels * pitch), 7.f), z(static_cast<size_t>(kPixels * columns), 7.f);
+        const PointwiseInput in[] = {{x.data(), &dims, pitch}, {g.data(), &gate, pitch}, {v.data(), &vector}};
+        const PointwiseResult out[] = {{y.data(), apart ? pitch : 0}, z.data()};
+        const Status status = run_pointwise(p, in, out, dims, pool(), isa);
+        ASSERT_TRUE(status.ok()) << status.message();
+        const int64_t step = apart ? pitch : columns;
+        for (int64_t i = 0; i < kPixels; ++i) {
+          for (int64_t c = 0; c < columns; ++c) {
+            const float product = x[size_t(i * pitch + c)] * g[size_t(i / 4 * pitch + c)];
+            ASSERT_NEAR(y[size_t(i * step + c)], product + v[size_t(c)], 1e-6) << columns << " " << i << " " << c;
+            ASSERT_EQ(z[size_t(i * columns + c)], -product);
+          }
+          for (int64_t c = columns; c < step; ++c) ASSERT_EQ(y[size_t(i * step + c)], 7.f);
+        }
+      }
+  const Dims narrow{4, 1};
+  float x[16] = {}, y[16];
+  const PointwiseInput in[] = {{x, &narrow}, {x, &narrow}, {x, &narrow}};
+  const PointwiseResult out[] = {{y, 3}, y};
+  EXPECT_FALSE(run_pointwise(p, in, out, narrow, pool()).ok()) << "rows of one element";
+}
+
 TEST(PointwiseKernels, RefusesShapesThatDoNotBroadcast) {
   const PointwiseProgram p = parse("in f32,f32; add $0,$1; out f32:%0");
   float x[6] = {}, y[6];
   const Dims a{2, 3}, b{2}, c{1, 2, 3};
-  void* out[] = {y};
+  const PointwiseResult out[] = {y};
   const PointwiseInput wrong[] = {{x, &a}, {x, &b}}, deep[] = {{x, &a}, {x, &c}};
   EXPECT_FALSE(run_pointwise(p, wrong, out, a, pool()).ok());
   EXPECT_FALSE(run_pointwise(p, deep, out, a, pool()).ok());

@@ -15,6 +15,7 @@ class ConvKernel final : public Kernel {
  public:
   ConvKernel(Conv conv, size_t spatial, bool transposed, EpilogueParams epilogue) : conv_(conv), spatial_(spatial), transposed_(transposed), epilogue_(epilogue) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.conv", inputs, outputs, 2, 4); }
+  bool takes_pitch(bool result, size_t i) const override { return result || i == 0 || i == 3; }
 
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const override {
     auto conv = bind(in, out);
@@ -52,7 +53,7 @@ class ConvKernel final : public Kernel {
     const int64_t wanted = transposed_ ? packed_transpose_weights_size(c) : packed_weights_size(c);
     if (w.size() != wanted) return fail(Code::kDataCorrupt, "the weights have {} elements instead of {}", w.size(), wanted);
     if (w.dtype != DType::kF32 && !conv_takes_half_weights(c)) return fail(Code::kDataCorrupt, "weights of {} for a depthwise convolution", dtype_name(w.dtype));
-    c.ldx = c.in_channels;
+    c.ldx = x.row_pitch();
     c.w_type = w.dtype;
     c.w = w.data;
     if (is_half(x.dtype)) {
@@ -63,7 +64,7 @@ class ConvKernel final : public Kernel {
       c.x = x.as<float>();
       c.y = static_cast<float*>(y.data);
     }
-    c.ldy = c.out_channels;
+    c.ldy = y.row_pitch();
     return c;
   }
 

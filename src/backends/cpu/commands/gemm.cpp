@@ -13,6 +13,7 @@ class GemmKernel final : public Kernel {
  public:
   GemmKernel(int64_t k, int64_t n, Blocking blocking, EpilogueParams epilogue) : k_(k), n_(n), blocking_(blocking), epilogue_(epilogue) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.gemm", inputs, outputs, 2, 4); }
+  bool takes_pitch(bool result, size_t i) const override { return result || i == 0 || i == 3; }
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const override {
     auto gemm = bind(in, out);
     return gemm ? gemm_workspace(*gemm, threads) : 0;
@@ -34,7 +35,7 @@ class GemmKernel final : public Kernel {
     if (x.rank() == 0 || y.rank() == 0 || x.dims.back() != k_ || y.dims.back() != n_ || (n_ > 0 && k_ > 0 && x.size() / k_ != y.size() / n_))
       return invalid("shapes {} and {} do not fit weights of {} x {}", to_string(x.dims), to_string(y.dims), k_, n_);
     if (w.size() != packed_size(k_, n_)) return fail(Code::kDataCorrupt, "the weights have {} elements instead of {}", w.size(), packed_size(k_, n_));
-    Gemm gemm{.m = n_ > 0 ? y.size() / n_ : 0, .n = n_, .k = k_, .lda = k_, .b_type = w.dtype, .b = w.data, .ldc = n_, .blocking = blocking_};
+    Gemm gemm{.m = n_ > 0 ? y.size() / n_ : 0, .n = n_, .k = k_, .lda = x.row_pitch(), .b_type = w.dtype, .b = w.data, .ldc = y.row_pitch(), .blocking = blocking_};
     if (is_half(x.dtype)) {
       gemm.half = x.dtype;
       gemm.half_a = x.as<uint16_t>();

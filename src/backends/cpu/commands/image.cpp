@@ -20,6 +20,7 @@ class PoolKernel final : public Kernel {
  public:
   PoolKernel(Pool pool, size_t spatial) : pool_(pool), spatial_(spatial) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.pool", inputs, outputs, 1, 1); }
+  bool takes_pitch(bool, size_t) const override { return true; }
   Status run(const KernelArgs& args) const override {
     CARNOT_RETURN_IF_ERROR(image_f32(args, spatial_ + 2));
     Pool p = pool_;
@@ -31,7 +32,8 @@ class PoolKernel final : public Kernel {
     }
     p.in = args.in[0].as<float>();
     p.out = args.out[0].as<float>();
-    p.ld_in = p.ld_out = p.channels;
+    p.ld_in = args.in[0].row_pitch();
+    p.ld_out = args.out[0].row_pitch();
     return run_pool(p, *args.pool);
   }
 
@@ -44,6 +46,7 @@ class GlobalPoolKernel final : public Kernel {
  public:
   explicit GlobalPoolKernel(PoolKind kind) : kind_(kind) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.global_pool", inputs, outputs, 1, 1); }
+  bool takes_pitch(bool result, size_t) const override { return !result; }
   Status run(const KernelArgs& args) const override {
     const TensorView& x = args.in[0];
     CARNOT_RETURN_IF_ERROR(image_f32(args, x.rank()));
@@ -56,7 +59,8 @@ class GlobalPoolKernel final : public Kernel {
     for (size_t i = 1; i + 1 < x.rank(); ++i) p.pixels *= x.dims[i];
     p.in = x.as<float>();
     p.out = args.out[0].as<float>();
-    p.ld_in = p.ld_out = p.channels;
+    p.ld_in = x.row_pitch();
+    p.ld_out = p.channels;
     run_global_pool(p, *args.pool);
     return {};
   }
@@ -69,6 +73,7 @@ class ResizeKernel final : public Kernel {
  public:
   ResizeKernel(ResizeRule rule, double rows, double cols) : rule_(rule), scale_{rows, cols} {}
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.resize", inputs, outputs, 1, 1); }
+  bool takes_pitch(bool, size_t) const override { return true; }
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int) const override {
     if (in[0].rank() != 4 || out[0].rank() != 4) return 0;
     return bytes(in[0].dims, out[0].dims, 0) + bytes(in[0].dims, out[0].dims, 1);
@@ -85,7 +90,8 @@ class ResizeKernel final : public Kernel {
     r.cols = make_resize_axis(rule_, x[2], y[2], scale(x, y, 1), static_cast<char*>(args.workspace) + bytes(x, y, 0));
     r.in = args.in[0].as<float>();
     r.out = args.out[0].as<float>();
-    r.ld_in = r.ld_out = r.channels;
+    r.ld_in = args.in[0].row_pitch();
+    r.ld_out = args.out[0].row_pitch();
     return run_resize(r, *args.pool);
   }
 

@@ -29,18 +29,19 @@ class TransposeKernel final : public Kernel {
   std::vector<int64_t> perm_;
 };
 
-// Strides of a contiguous tensor into a fixed array; an error above the rank that copies take.
-Status contiguous(const Dims& dims, Positions& strides) {
+// Strides of a tensor into a fixed array; an error above the rank that copies take.
+Status strides_into(const TensorView& view, Positions& strides) {
+  const Dims& dims = view.dims;
   if (dims.size() > kMaxCopyRank) return invalid("rank {} is above {}", dims.size(), kMaxCopyRank);
   int64_t stride = 1;
   for (size_t i = dims.size(); i-- > 0;) {
     strides[i] = stride;
-    stride *= dims[i];
+    if (i > 0 && __builtin_mul_overflow(stride, i + 1 == dims.size() ? view.row_pitch() : dims[i], &stride)) return invalid("shape {} is too large", to_string(dims));
   }
   return {};
 }
 
-// Concat and split are the same loop in two directions.
+// Concat and split are the same loop in two directions. Parts that lie in their place already are left alone.
 class JoinKernel final : public Kernel {
  public:
   JoinKernel(int64_t axis, bool split) : axis_(axis), split_(split) {}
@@ -48,14 +49,14 @@ class JoinKernel final : public Kernel {
     const bool fits = split_ ? inputs >= 1 && inputs <= 2 && outputs >= 1 : inputs >= 1 && outputs == 1;
     return fits ? Status() : Status(fail(Code::kDataCorrupt, "cpu.concat or cpu.split with {} operands and {} results", inputs, outputs));
   }
+  bool takes_pitch(bool result, size_t i) const override { return !split_ || result || i == 0; }
   Status run(const KernelArgs& args) const override {
     const TensorView& whole = split_ ? args.in[0] : args.out[0];
     CARNOT_ASSIGN(const int64_t a, normalize_axis(axis_, whole.rank()));
     const auto axis = static_cast<size_t>(a);
     const size_t bytes = dtype_size(whole.dtype);
-    int64_t outer = 1, inner = 1;
-    for (size_t i = 0; i < whole.rank(); ++i) (i < axis ? outer : inner) *= i == axis ? 1 : whole.dims[i];
-    const int64_t row = inner * whole.dims[axis];
+    Positions wide{}, own{};
+    CARNOT_RETURN_IF_ERROR(strides_into(whole, wide));
     int64_t at = 0;
     const size_t parts = split_ ? args.out.size() : args.in.size();
     for (size_t p = 0; p < parts; ++p) {
@@ -64,17 +65,17 @@ class JoinKernel final : public Kernel {
       for (size_t i = 0; i < whole.rank(); ++i)
         if (i != axis && part.dims[i] != whole.dims[i])
           return invalid("shapes {} and {} differ on axis {}", to_string(part.dims), to_string(whole.dims), i);
-      const int64_t length = inner * part.dims[axis];
-      if (at + length > row) return invalid("the parts are longer than axis {} of {}", axis, to_string(whole.dims));
+      if (part.dims[axis] > whole.dims[axis] - at) return invalid("the parts are longer than axis {} of {}", axis, to_string(whole.dims));
       if (part.size() > 0) {
-        const std::array<int64_t, 2> dense{length, 1}, wide{row, 1};
-        char* base = static_cast<char*>(whole.data) + static_cast<size_t>(at) * bytes;
-        const Dims dims{outer, length};
-        CARNOT_RETURN_IF_ERROR(split_ ? run_copy(base, wide, part.data, dense, dims, bytes, *args.pool) : run_copy(part.data, dense, base, wide, dims, bytes, *args.pool));
+        char* base = static_cast<char*>(whole.data) + static_cast<size_t>(at * wide[axis]) * bytes;
+        const std::span<const int64_t> there(wide.data(), whole.rank()), here(own.data(), whole.rank());
+        CARNOT_RETURN_IF_ERROR(strides_into(part, own));
+        if (base != part.data)
+          CARNOT_RETURN_IF_ERROR(split_ ? run_copy(base, there, part.data, here, part.dims, bytes, *args.pool) : run_copy(part.data, here, base, there, part.dims, bytes, *args.pool));
       }
-      at += length;
+      at += part.dims[axis];
     }
-    if (at != row) return invalid("the parts do not fill axis {} of {}", axis, to_string(whole.dims));
+    if (at != whole.dims[axis]) return invalid("the parts do not fill axis {} of {}", axis, to_string(whole.dims));
     return {};
   }
 
@@ -86,13 +87,14 @@ class JoinKernel final : public Kernel {
 class SliceKernel final : public Kernel {
  public:
   Status check_operands(size_t inputs, size_t outputs) const override { return expect_operands("cpu.slice", inputs, outputs, 3, 5); }
+  bool takes_pitch(bool result, size_t i) const override { return result || i == 0; }
   Status run(const KernelArgs& args) const override {
     const TensorView& x = args.in[0];
     TensorView& y = args.out[0];
     if (x.dtype != y.dtype || x.rank() != y.rank()) return fail(Code::kDataCorrupt, "operands do not fit");
     Positions in_strides{}, out_strides{};
-    CARNOT_RETURN_IF_ERROR(contiguous(x.dims, in_strides));
-    CARNOT_RETURN_IF_ERROR(contiguous(y.dims, out_strides));
+    CARNOT_RETURN_IF_ERROR(strides_into(x, in_strides));
+    CARNOT_RETURN_IF_ERROR(strides_into(y, out_strides));
     const int64_t count = args.in[1].size();
     for (size_t i = 1; i < args.in.size(); ++i)
       if (present(args, i) && args.in[i].size() != count) return invalid("starts, ends, axes and steps must have the same length");
@@ -148,8 +150,8 @@ class ExpandKernel final : public Kernel {
     TensorView& y = args.out[0];
     if (x.dtype != y.dtype || x.rank() > y.rank()) return fail(Code::kDataCorrupt, "operands do not fit");
     Positions dense{}, in_strides{}, out_strides{};
-    CARNOT_RETURN_IF_ERROR(contiguous(x.dims, dense));
-    CARNOT_RETURN_IF_ERROR(contiguous(y.dims, out_strides));
+    CARNOT_RETURN_IF_ERROR(strides_into(x, dense));
+    CARNOT_RETURN_IF_ERROR(strides_into(y, out_strides));
     const size_t skip = y.rank() - x.rank();
     for (size_t i = 0; i < x.rank(); ++i) {
       if (x.dims[i] != 1 && x.dims[i] != y.dims[skip + i]) return invalid("shape {} cannot be broadcast to {}", to_string(x.dims), to_string(y.dims));

@@ -94,7 +94,7 @@ class EpilogueParams {
       if (args.in[bias + 1].dims != args.out[0].dims)
         return invalid("the residual has shape {}, the result {}", to_string(args.in[bias + 1].dims), to_string(args.out[0].dims));
       if (args.out[0].dtype == DType::kF32) e.residual = args.in[bias + 1].as<float>();
-      e.ld_residual = columns;
+      e.ld_residual = args.in[bias + 1].row_pitch();
     }
     return e;
   }

@@ -9,12 +9,21 @@ namespace {
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
+struct Rows {
+  int64_t rows, columns, ld;
+};
+Rows rows_of(const TensorView& t) {
+  const int64_t n = t.size();
+  if (t.pitch == 0 || n == 0) return {1, n, n};
+  return {n / t.dims.back(), t.dims.back(), t.pitch};
+}
+
 // The tensors as the inner kernel sees them, and the scratch that they take.
 struct Wide {
   std::vector<TensorView> in, out;
   size_t bytes = 0;
 
-  // Keeps the memory of earlier runs, so that a thread that has seen the shapes does not allocate.
+  // Rows that lie apart adjoin in the scratch; what is handed through keeps its pitch. Keeps the memory of earlier runs, so that a thread that has seen the shapes does not allocate.
   void bind(std::span<const TensorView> from_in, std::span<const TensorView> from_out, char* scratch) {
     bytes = 0;
     auto copy = [&](std::span<const TensorView> from, std::vector<TensorView>& to) {
@@ -23,7 +32,9 @@ struct Wide {
         to[i].dtype = from[i].dtype;
         to[i].dims.assign(from[i].dims.begin(), from[i].dims.end());
         to[i].data = from[i].data;
+        to[i].pitch = from[i].pitch;
         if (!is_half(from[i].dtype)) continue;
+        to[i].pitch = 0;
         to[i].dtype = DType::kF32;
         to[i].data = scratch ? scratch + bytes : nullptr;
         bytes += aligned(static_cast<size_t>(from[i].size()) * sizeof(float));
@@ -39,6 +50,8 @@ class WidenedKernel final : public Kernel {
   explicit WidenedKernel(std::unique_ptr<Kernel> inner) : inner_(std::move(inner)) {}
   Status check_operands(size_t inputs, size_t outputs) const override { return inner_->check_operands(inputs, outputs); }
 
+  bool takes_pitch(bool result, size_t i) const override { return inner_->takes_pitch(result, i); }
+
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int threads) const override {
     Wide wide;
     wide.bind(in, out, nullptr);
@@ -50,10 +63,16 @@ class WidenedKernel final : public Kernel {
     char* const scratch = static_cast<char*>(args.workspace);
     wide.bind(args.in, args.out, scratch);
     for (size_t i = 0; i < args.in.size(); ++i)
-      if (is_half(args.in[i].dtype)) widen_tensor(args.in[i].dtype, args.in[i].data, wide.in[i].as<float>(), args.in[i].size(), *args.pool);
+      if (const TensorView& x = args.in[i]; is_half(x.dtype)) {
+        const auto [rows, columns, ld] = rows_of(x);
+        widen_rows(x.dtype, x.data, ld, wide.in[i].as<float>(), rows, columns, *args.pool);
+      }
     CARNOT_RETURN_IF_ERROR(inner_->run({wide.in, wide.out, scratch + wide.bytes, args.pool}));
     for (size_t i = 0; i < args.out.size(); ++i)
-      if (is_half(args.out[i].dtype)) narrow_tensor(args.out[i].dtype, wide.out[i].as<float>(), args.out[i].data, args.out[i].size(), *args.pool);
+      if (const TensorView& y = args.out[i]; is_half(y.dtype)) {
+        const auto [rows, columns, ld] = rows_of(y);
+        narrow_rows(y.dtype, wide.out[i].as<float>(), y.data, ld, rows, columns, *args.pool);
+      }
     return {};
   }
 

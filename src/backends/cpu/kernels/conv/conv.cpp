@@ -212,8 +212,9 @@ void run_conv(const Conv& conv, void* workspace, ThreadPool& pool, Isa isa) {
   if (is_product(conv) && !conv.planar_input) return run_gemm(product_of(conv, workspace), pool, isa);
   Conv c = conv;
   if (c.half != DType::kInvalid) {
-    widen_tensor(c.half, c.half_x, scratch, c.batch * volume(c.in) * c.in_channels, pool);
+    widen_rows(c.half, c.half_x, c.ldx, scratch, c.batch * volume(c.in), c.in_channels, pool);
     c.x = scratch;
+    c.ldx = c.in_channels;
     scratch += widened_floats(c);
   }
   if (is_small_input(c))

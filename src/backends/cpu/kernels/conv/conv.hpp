@@ -55,7 +55,7 @@ struct Conv {
   Way way = Way::kAuto;
 
   // x, y and the residual in f16 or bf16 instead (the bias stays f32; not for transposed convolutions, nor with planar_input): set
-  // `half` and these in place of x, y and epilogue.residual. Pixels of x must adjoin.
+  // `half` and these in place of x, y and epilogue.residual.
   DType half = DType::kInvalid;
   const uint16_t* half_x = nullptr;
   uint16_t* half_y = nullptr;

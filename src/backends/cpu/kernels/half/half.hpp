@@ -39,5 +39,8 @@ const HalfKernels& half_kernels(DType type, Isa isa = kernel_isa());
 // A whole tensor, shared out among the threads.
 void widen_tensor(DType type, const void* from, float* to, int64_t n, ThreadPool& pool);
 void narrow_tensor(DType type, const float* from, void* to, int64_t n, ThreadPool& pool);
+// Rows that lie `ld` elements apart in the narrow tensor and adjoin in the wide one.
+void widen_rows(DType type, const void* from, int64_t ld, float* to, int64_t rows, int64_t columns, ThreadPool& pool);
+void narrow_rows(DType type, const float* from, void* to, int64_t ld, int64_t rows, int64_t columns, ThreadPool& pool);
 
 }  // namespace carnot::cpu

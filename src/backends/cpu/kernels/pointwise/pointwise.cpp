@@ -129,8 +129,9 @@ struct Space {
   Access access[PointwiseProgram::kMaxInputs];
 };
 
-Status make_space(std::span<const PointwiseInput> inputs, const Dims& dims, Space& space) {
+Status make_space(std::span<const PointwiseInput> inputs, bool pitched_results, const Dims& dims, Space& space) {
   const size_t rank = dims.size();
+  if (pitched_results && (rank == 0 || dims.back() < 2)) return invalid("a result of shape {} with rows that lie apart", to_string(dims));
   for (size_t k = 0; k < inputs.size(); ++k)
     if (inputs[k].dims->size() > rank) return invalid("operand {} has more axes than the result", k);
   for (size_t axis = 0; axis < rank; ++axis) {
@@ -145,9 +146,10 @@ Status make_space(std::span<const PointwiseInput> inputs, const Dims& dims, Spac
       }
       if (own[axis - missing] != dims[axis]) return invalid("operand {} of shape {} does not broadcast to {}", k, to_string(own), to_string(dims));
       strides[k] = 1;
-      for (size_t i = axis - missing + 1; i < own.size(); ++i) strides[k] *= own[i];
+      for (size_t i = axis - missing + 1; i < own.size(); ++i) strides[k] *= i + 1 == own.size() && inputs[k].pitch != 0 ? inputs[k].pitch : own[i];
     }
-    bool merge = space.rank > 0;
+    // Rows of results that lie apart stay rows.
+    bool merge = space.rank > 0 && !(pitched_results && axis + 1 == rank);
     for (size_t k = 0; k < inputs.size() && merge; ++k) merge = space.strides[k][space.rank - 1] == strides[k] * dims[axis];
     if (!merge) {
       if (space.rank == kMaxPointwiseRank) return invalid("broadcasting over more than {} axes", kMaxPointwiseRank);
@@ -221,17 +223,21 @@ void prepare(Registers& registers, const Space& space, size_t k, const Pointwise
 
 }  // namespace
 
-Status run_pointwise(const PointwiseProgram& p, std::span<const PointwiseInput> inputs, std::span<void* const> outputs, const Dims& dims,
+Status run_pointwise(const PointwiseProgram& p, std::span<const PointwiseInput> inputs, std::span<const PointwiseResult> outputs, const Dims& dims,
                      ThreadPool& pool, Isa isa) {
   if (inputs.size() != p.inputs.size() || outputs.size() != p.outputs.size())
     return invalid("pointwise program: has {} inputs and {} outputs, got {} and {}", p.inputs.size(), p.outputs.size(), inputs.size(), outputs.size());
   Space space;
-  CARNOT_RETURN_IF_ERROR(make_space(inputs, dims, space));
-  if (space.total == 0) return {};
+  const bool pitched_results = std::any_of(outputs.begin(), outputs.end(), [](const PointwiseResult& r) { return r.pitch != 0; });
+  const bool pitched_inputs = std::any_of(inputs.begin(), inputs.end(), [](const PointwiseInput& in) { return in.pitch != 0; });
+  if (std::find(dims.begin(), dims.end(), 0) != dims.end()) return {};  // strides of an empty tensor could be anything
+  CARNOT_RETURN_IF_ERROR(make_space(inputs, pitched_results, dims, space));
   const PointwiseTable& table = pointwise_table(isa);
   const int64_t tile = tile_elements(p), inner = space.dims[space.rank - 1];
   // Long rows are cut into equal parts, short ones taken several at a time, so that a tile never starts within a row that it leaves.
-  const bool whole_rows = space.rank > 1 && inner * 2 <= tile;
+  // Rows that lie apart are taken one by one, unless they are so short that it pays to put several together first.
+  const bool apart = pitched_results || (pitched_inputs && inner >= 32);
+  const bool whole_rows = !apart && space.rank > 1 && inner * 2 <= tile;
   const int64_t parts = whole_rows ? 1 : (inner + tile - 1) / tile;
   const int64_t step = whole_rows ? tile / inner * inner : ((inner + parts - 1) / parts + 63) / 64 * 64;
   const int64_t tiles = whole_rows ? (space.total + step - 1) / step : space.total / inner * parts;
@@ -246,8 +252,10 @@ Status run_pointwise(const PointwiseProgram& p, std::span<const PointwiseInput> 
       if (n == 0) continue;
       for (size_t k = 0; k < inputs.size(); ++k)
         prepare(registers, space, k, inputs[k], static_cast<int64_t>(dtype_size(p.inputs[k])), start, n);
-      for (size_t j = 0; j < outputs.size(); ++j)
-        out[j] = static_cast<char*>(outputs[j]) + start * static_cast<int64_t>(dtype_size(p.outputs[j].dtype));
+      for (size_t j = 0; j < outputs.size(); ++j) {
+        const int64_t at = outputs[j].pitch == 0 ? start : start / inner * outputs[j].pitch + start % inner;
+        out[j] = static_cast<char*>(outputs[j].data) + at * static_cast<int64_t>(dtype_size(p.outputs[j].dtype));
+      }
       registers.execute(out, n);
     }
   });

@@ -16,16 +16,22 @@ class ThreadPool;
 
 namespace carnot::cpu {
 
-// A dense tensor operand; `dims` broadcast numpy-like to the output's.
+// A tensor operand; `dims` broadcast numpy-like to the output's. `pitch`: elements between rows along the last axis, 0: dense.
 struct PointwiseInput {
   const void* data = nullptr;
   const Dims* dims = nullptr;
+  int64_t pitch = 0;
+};
+struct PointwiseResult {
+  void* data = nullptr;
+  int64_t pitch = 0;
+  PointwiseResult(void* memory = nullptr, int64_t elements = 0) : data(memory), pitch(elements) {}
 };
 
 // outputs[j] = the program's output j, all of shape `dims`. An output may share its memory with an input of the same shape and dtype.
-// Rank at most kMaxPointwiseRank after adjacent axes with equal broadcasting have been merged; an error otherwise.
+// Results with a pitch need rows of two elements or more. Rank at most kMaxPointwiseRank after adjacent axes with equal broadcasting have been merged; an error otherwise.
 inline constexpr int kMaxPointwiseRank = 8;
-Status run_pointwise(const PointwiseProgram& program, std::span<const PointwiseInput> inputs, std::span<void* const> outputs, const Dims& dims,
+Status run_pointwise(const PointwiseProgram& program, std::span<const PointwiseInput> inputs, std::span<const PointwiseResult> outputs, const Dims& dims,
                      ThreadPool& pool, Isa isa = kernel_isa());
 
 // An operand of a block: element (r, c) lies at data + (r * row + c * col) elements.
