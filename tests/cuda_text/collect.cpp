@@ -131,7 +131,10 @@ class Collector {
     bool taken = false;
     for (const tactics::Tactic* tactic : tactics::all_tactics()) {
       if (tactic->device() != "cuda" || !tactic->refuses(problem).empty()) continue;
-      for (const tactics::Config& config : tactic->configs(problem, tactics::Effort::kExhaustive)) {
+      // What a tuner may choose besides is tried where sizes are known: one text for each is enough.
+      const auto& shape = node->outputs.at(0)->shape();
+      const bool known = std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_constant(); });
+      for (const tactics::Config& config : tactic->configs(problem, known ? tactics::Effort::kExhaustive : tactics::Effort::kHeuristic)) {
         auto candidate = tactic->build(problem, config);
         if (!candidate) {
           to_.errors.push_back(fmt::format("{} {}: {}", name, tactic->name(), candidate.error().message));
