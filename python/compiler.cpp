@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "carnot/network.hpp"
+#include "errors.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -103,17 +104,7 @@ carnot::Attributes to_attributes(const std::vector<std::pair<std::string, Attrib
 }  // namespace
 
 NB_MODULE(_compiler, m) {
-  // Errors of both modules are one class.
-  nb::register_exception_translator(
-      [](const std::exception_ptr& p, void*) {
-        try {
-          std::rethrow_exception(p);
-        } catch (const carnot::Exception& e) {
-          const nb::object error = nb::module_::import_("carnot._runtime").attr("Error");
-          PyErr_SetString(error.ptr(), e.what());
-        }
-      },
-      nullptr);
+  carnot::python::translate_errors();
 
   m.def("operators", &carnot::Network::operators);
   m.def("build_onnx_file",

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "carnot/server.hpp"
+#include "errors.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -205,17 +206,7 @@ class PyServer {
 }  // namespace
 
 NB_MODULE(_serve, m) {
-  // Errors of all modules are one class.
-  nb::register_exception_translator(
-      [](const std::exception_ptr& p, void*) {
-        try {
-          std::rethrow_exception(p);
-        } catch (const carnot::Exception& e) {
-          const nb::object error = nb::module_::import_("carnot._runtime").attr("Error");
-          PyErr_SetString(error.ptr(), e.what());
-        }
-      },
-      nullptr);
+  carnot::python::translate_errors();
 
   nb::class_<PyServer>(m, "Server")
       .def(nb::init<const nb::dict&>(), "options"_a)
