@@ -110,7 +110,7 @@ struct Server::Impl {
       handle_http(*core, *lane, std::move(request), std::move(responder));
     };
     if (o.http_port >= 0) http = std::make_unique<HttpListener>(o.address, o.http_port, limits, handler, tls);
-    if (o.grpc_port >= 0) grpc = std::make_unique<GrpcServer>(*core, o.address, o.grpc_port);
+    if (o.grpc_port >= 0) grpc = std::make_unique<GrpcServer>(*core, o.address, o.grpc_port, tls);
     limits.threads = 1;
     limits.max_body = 1 << 16;
     const auto probes = [core = core.get()](const HttpRequest& request, const std::shared_ptr<Responder>& responder) {

@@ -4,7 +4,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
-#include <grpcpp/security/tls_certificate_provider.h>
 
 #include <condition_variable>
 #include <limits>
@@ -13,7 +12,7 @@
 
 #include "grpc/calls.hpp"
 #include "grpc/service.hpp"
-#include "http/tls.hpp"
+#include "grpc/tls_credentials.hpp"
 
 namespace carnot::serve {
 namespace {
@@ -21,20 +20,6 @@ namespace {
 constexpr int kQueues = 2;
 // Clients of a name with several addresses spread again after this time; calls under way are not touched.
 constexpr int kMaxConnectionAgeMs = 30 * 60 * 1000;
-
-// With TLS the files are looked at again and again; TlsFiles has made sure that they are good at the start.
-std::shared_ptr<grpc::ServerCredentials> credentials(const ServerOptions& options) {
-  if (options.tls_certificate.empty()) return grpc::InsecureServerCredentials();
-  namespace tls = grpc::experimental;
-  tls::TlsServerCredentialsOptions with(std::make_shared<tls::FileWatcherCertificateProvider>(
-      options.tls_key, options.tls_certificate, options.tls_client_ca, kTlsRefresh.count()));
-  with.watch_identity_key_cert_pairs();
-  if (!options.tls_client_ca.empty()) {
-    with.watch_root_certs();
-    with.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  }
-  return tls::TlsServerCredentials(with);
-}
 
 }  // namespace
 
@@ -44,6 +29,7 @@ struct GrpcServer::Impl {
   Core& core;
   std::unique_ptr<AsyncPart> service;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
+  std::shared_ptr<grpc::ServerCredentials> credentials;  // asked by the server as long as it lives
   std::unique_ptr<grpc::Server> server;
   std::vector<std::thread> threads;
   std::thread health;
@@ -68,14 +54,16 @@ struct GrpcServer::Impl {
   }
 };
 
-GrpcServer::GrpcServer(Core& core, const std::string& address, int port) : impl_(std::make_unique<Impl>(core)) {
+GrpcServer::GrpcServer(Core& core, const std::string& address, int port, const std::shared_ptr<TlsFiles>& tls)
+    : impl_(std::make_unique<Impl>(core)) {
   // That service cannot ask for tokens.
   grpc::EnableDefaultHealthCheckService(!core.options.token_for_probes);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   const std::string where =
       (address.find(':') == std::string::npos ? address : "[" + address + "]") + ":" + std::to_string(port);
-  builder.AddListeningPort(where, credentials(core.options), &impl_->port);
+  impl_->credentials = tls ? tls_credentials(tls) : grpc::InsecureServerCredentials();
+  builder.AddListeningPort(where, impl_->credentials, &impl_->port);
   builder.RegisterService(impl_->service.get());
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::min<size_t>(core.options.max_body, std::numeric_limits<int>::max())));

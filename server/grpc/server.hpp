@@ -5,13 +5,15 @@
 #include <memory>
 
 #include "core/core.hpp"
+#include "http/tls.hpp"
 
 namespace carnot::serve {
 
 class GrpcServer {
  public:
   // Listens at once (throws std::system_error if it cannot); port 0: any. `core` must live until halt().
-  GrpcServer(Core& core, const std::string& address, int port);
+  // `tls`: null for plain TCP.
+  GrpcServer(Core& core, const std::string& address, int port, const std::shared_ptr<TlsFiles>& tls);
   ~GrpcServer();
   GrpcServer(const GrpcServer&) = delete;
   GrpcServer& operator=(const GrpcServer&) = delete;

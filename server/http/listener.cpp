@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
@@ -137,8 +138,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     unsigned char first = 0;
     if (::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) return close();
     if (first != kTlsHandshake) return refuse(400, "this port takes TLS only: use https://");
-    tls_context_ = shared_.tls->context();
-    tls_.emplace(socket_, *tls_context_);
+    tls_secrets_ = shared_.tls->current();
+    tls_.emplace(socket_, *tls_secrets_->context);
     tls_->async_handshake(ssl::stream_base::server, [self = shared_from_this()](error_code error) {
       if (self->state_ != State::kHandshake) return;
       // A client without a certificate that we take gets TLS's alert and no answer.
@@ -409,7 +410,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   tcp::socket socket_;
-  std::shared_ptr<ssl::context> tls_context_;  // of the time of the handshake
+  std::shared_ptr<const TlsSecrets> tls_secrets_;  // of the time of the handshake
   std::optional<ssl::stream<tcp::socket&>> tls_;
   Worker& worker_;
   Shared& shared_;

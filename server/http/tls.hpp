@@ -12,7 +12,11 @@ class context;
 
 namespace carnot::serve {
 
-inline constexpr std::chrono::seconds kTlsRefresh{2};  // between looks at the files, at the least
+// What the files held when they were read last. `context` is made of it, so all of it is good.
+struct TlsSecrets {
+  std::string certificate, key, client_ca;  // PEM
+  std::shared_ptr<boost::asio::ssl::context> context;
+};
 
 class TlsFiles {
  public:
@@ -20,18 +24,19 @@ class TlsFiles {
   // Throws carnot::Exception, naming the file and the reason, if they cannot be used.
   TlsFiles(std::string certificate, std::string key, std::string client_ca);
 
-  // Of the files as they are now. New files that cannot be used are logged, and the old ones stay.
-  std::shared_ptr<boost::asio::ssl::context> context();
+  // Of the files as they are now; the same object while they stay the same. New files that cannot be used (half
+  // written, perhaps) are logged, and what there was stays.
+  std::shared_ptr<const TlsSecrets> current();
 
  private:
-  std::shared_ptr<boost::asio::ssl::context> read() const;
+  std::shared_ptr<const TlsSecrets> read() const;
   std::string state_of_files() const;
 
   const std::string certificate_, key_, client_ca_;
   std::mutex mutex_;
   std::chrono::steady_clock::time_point looked_;
   std::string state_;
-  std::shared_ptr<boost::asio::ssl::context> context_;
+  std::shared_ptr<const TlsSecrets> secrets_;
 };
 
 }  // namespace carnot::serve
