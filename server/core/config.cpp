@@ -79,8 +79,6 @@ MaybeFault complete_tensors(const std::vector<IoInfo>& ios, bool batched, const 
 MaybeFault check_scheduling(const inference::ModelConfig& config) {
   if (config.has_sequence_batching())
     return fault(Kind::kUnsupported, "sequence_batching is not supported: remove it or keep the state in the client");
-  if (config.has_ensemble_scheduling())
-    return fault(Kind::kUnsupported, "ensemble_scheduling is not supported: call the models one by one");
   if (config.model_transaction_policy().decoupled())
     return fault(Kind::kUnsupported, "a Carnot engine gives one response a request: decoupled must be false");
   for (const auto& group : config.instance_group()) {

@@ -85,8 +85,8 @@ Or<inference::ModelMetadataResponse> model_metadata(const Core& core, const std:
     if (config.max_batch_size() > 0) to->add_shape(-1);
     for (int64_t d : spec.dims) to->add_shape(d);
   };
-  for (const IoSpec& spec : (*model)->runner->inputs()) add(spec, out.add_inputs());
-  for (const IoSpec& spec : (*model)->runner->outputs()) add(spec, out.add_outputs());
+  for (const IoSpec& spec : (*model)->signature->inputs()) add(spec, out.add_inputs());
+  for (const IoSpec& spec : (*model)->signature->outputs()) add(spec, out.add_outputs());
   return out;
 }
 

@@ -91,7 +91,7 @@ std::string metrics_text(const Core& core) {
         name += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9' && !name.empty()) ? c : '_';
       s.labels += fmt::format(",_{}=\"{}\"", name, escape(value));
     }
-    s.pending = model->scheduler->pending();
+    s.pending = model->target->pending();
     s.load_seconds = model->load_seconds;
     samples.push_back(std::move(s));
   }

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "core/config.hpp"
+#include "core/ensemble.hpp"
 #include "core/log.hpp"
 #include "core/proto_json.hpp"
 #include "core/warmup.hpp"
@@ -156,6 +157,8 @@ Or<std::shared_ptr<const ModelVersion>> Repository::read_version(const std::stri
   if (!fs::is_regular_file(inside / file, error)) return invalid("version {} has no file '{}'", version, file);
   const std::string path = (inside / file).string();
   auto model = std::make_shared<ModelVersion>();
+  std::shared_ptr<Runner> runner;
+  std::shared_ptr<Scheduler> scheduler;
   try {
     const bool onnx = file.ends_with(".onnx");
     if (onnx && !options_.build)
@@ -165,21 +168,53 @@ Or<std::shared_ptr<const ModelVersion>> Repository::read_version(const std::stri
     if (auto refused = complete_config(engine, derived, &config)) return *refused;
     model->name = config.name();
     model->version = version;
-    model->runner = std::make_shared<Runner>(std::move(engine), config);
-    read_labels(folder, config, model->runner.get());
+    runner = std::make_shared<Runner>(std::move(engine), config);
+    read_labels(folder, config, runner.get());
+    model->signature = runner;
     model->statistics = std::make_shared<Statistics>();
-    model->scheduler = std::make_shared<Scheduler>(SchedulerOptions::from(config, options_.threads, options_.max_queue),
-                                                   model->runner, version, executor_, model->statistics);
+    scheduler = std::make_shared<Scheduler>(SchedulerOptions::from(config, options_.threads, options_.max_queue),
+                                            runner, version, executor_, model->statistics);
+    model->target = scheduler;
   } catch (const std::exception& e) {
     // The message may begin with where the file lies, which is no client's business.
     std::string text = e.what();
     for (size_t at; (at = text.find(path)) != std::string::npos;) text.replace(at, path.size(), file);
     return invalid("{}", text);
   }
-  if (auto refused = warm_up(config, folder, *model->runner, *model->scheduler)) return *refused;
+  if (auto refused = warm_up(config, folder, *runner, *scheduler)) return *refused;
   model->config = std::move(config);
   model->load_seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   return std::shared_ptr<const ModelVersion>(std::move(model));
+}
+
+Or<std::shared_ptr<const ModelVersion>> Repository::read_ensemble(int64_t version,
+                                                                  const inference::ModelConfig& config) {
+  auto model = std::make_shared<ModelVersion>();
+  model->name = config.name();
+  model->version = version;
+  model->config = config;
+  model->signature = std::make_shared<Signature>(config);
+  model->statistics = std::make_shared<Statistics>();
+  const auto find_member = [this](const std::string& name, int64_t v) { return find(name, v); };
+  auto ensemble = Ensemble::make(config, model->signature, version, find_member, model->statistics);
+  if (!ensemble) return ensemble.fault();
+  model->target = *ensemble;
+  return std::shared_ptr<const ModelVersion>(std::move(model));
+}
+
+MaybeFault Repository::load_members(const inference::ModelConfig& config) {
+  for (int s = 0; s < config.ensemble_scheduling().step_size(); ++s) {
+    const std::string& member = config.ensemble_scheduling().step(s).model_name();
+    if (std::find(chain_.begin(), chain_.end(), member) != chain_.end()) {
+      std::string way;
+      for (const std::string& name : chain_) way += "'" + name + "' -> ";
+      return invalid("ensemble_scheduling step {}: the ensemble is made of itself: {}'{}'", s, way, member);
+    }
+    if (find(member, -1)) continue;
+    if (auto refused = load_locked(member, {}))
+      return invalid("ensemble_scheduling step {}: model_name '{}': {}", s, member, refused->text);
+  }
+  return std::nullopt;
 }
 
 Or<std::vector<std::shared_ptr<const ModelVersion>>> Repository::read(const std::string& name,
@@ -216,13 +251,20 @@ Or<std::vector<std::shared_ptr<const ModelVersion>>> Repository::read(const std:
   if (!config.name().empty() && config.name() != name)
     return invalid("config.pbtxt has the name '{}', its folder is '{}'", config.name(), name);
   config.set_name(name);
+  const bool ensemble = config.has_ensemble_scheduling() || config.platform() == "ensemble";
+  if (ensemble) {
+    auto refused = complete_ensemble(&config);
+    if (!refused) refused = load_members(config);
+    if (refused) return invalid("load failed for model '{}': {}", name, refused->text);
+  }
   auto versions = chosen_versions(folder, config.version_policy());
   if (!versions) return versions.fault();
+  if (ensemble && versions->empty()) versions->push_back(1);  // its folder would be an empty one
   if (versions->empty())
     return invalid("'{}' has no version folder: put the model into '{}/1/model.engine'", name, name);
   std::vector<std::shared_ptr<const ModelVersion>> models;
   for (int64_t version : *versions) {
-    auto model = read_version(folder, version, config, derived);
+    auto model = ensemble ? read_ensemble(version, config) : read_version(folder, version, config, derived);
     if (!model)
       return fault(model.fault().kind, "load failed for model '{}': version {} is at UNAVAILABLE state: {};", name,
                    version, model.fault().text);
@@ -232,15 +274,22 @@ Or<std::vector<std::shared_ptr<const ModelVersion>>> Repository::read(const std:
 }
 
 MaybeFault Repository::load(const std::string& name, const LoadOverride& override) {
-  if (!plain_name(name)) return invalid("'{}' is no model name", name);
   std::lock_guard one(loading_);
+  chain_.clear();
+  return load_locked(name, override);
+}
+
+MaybeFault Repository::load_locked(const std::string& name, const LoadOverride& override) {
+  if (!plain_name(name)) return invalid("'{}' is no model name", name);
   const std::string print = fingerprint((fs::path(options_.repository) / name).string());
   {
     std::unique_lock lock(mutex_);
     const auto it = models_.find(name);
     if (it != models_.end() && it->second.versions.empty()) it->second.failure.clear();
   }
+  chain_.push_back(name);
   auto models = read(name, override);
+  chain_.pop_back();
   // Versions that are replaced die behind the lock: freeing a large engine takes time.
   Entry before;
   std::unique_lock lock(mutex_);
@@ -269,8 +318,9 @@ MaybeFault Repository::load(const std::string& name, const LoadOverride& overrid
   return std::nullopt;
 }
 
-void Repository::unload(const std::string& name) {
+void Repository::unload(const std::string& name, bool dependents) {
   std::vector<std::shared_ptr<const ModelVersion>> dying;
+  std::set<std::string> members;
   {
     std::lock_guard one(loading_);
     std::unique_lock lock(mutex_);
@@ -279,10 +329,13 @@ void Repository::unload(const std::string& name) {
     it->second.wanted = false;
     for (auto& [version, slot] : it->second.versions) {
       if (slot.model) log::info("model '{}' version {} is unloaded", name, version);
+      if (slot.model && dependents)
+        for (const auto& step : slot.model->config.ensemble_scheduling().step()) members.insert(step.model_name());
       dying.push_back(std::move(slot.model));
       slot = {"UNAVAILABLE", "unloaded", nullptr};
     }
   }
+  for (const std::string& member : members) unload(member, true);
 }
 
 void Repository::load_initial() {
@@ -302,7 +355,8 @@ void Repository::load_initial() {
     std::unique_lock lock(mutex_);
     for (const std::string& name : names) models_[name];
   }
-  for (const std::string& name : names) (void)load(name, {});  // logged there
+  for (const std::string& name : names)
+    if (!find(name, -1)) (void)load(name, {});  // failures are logged there; members of ensembles may be there already
   std::unique_lock lock(mutex_);
   started_ = true;
 }
@@ -320,7 +374,15 @@ void Repository::poll() {
     for (const auto& [name, entry] : models_)
       if (entry.wanted && !std::binary_search(there.begin(), there.end(), name)) gone.push_back(name);
   }
-  for (const std::string& name : changed) (void)load(name, {});
+  for (const std::string& name : changed) {
+    // An ensemble may have brought it meanwhile.
+    const std::string print = fingerprint((fs::path(options_.repository) / name).string());
+    std::shared_lock lock(mutex_);
+    const auto it = models_.find(name);
+    const bool known = it != models_.end() && it->second.fingerprint == print;
+    lock.unlock();
+    if (!known) (void)load(name, {});
+  }
   for (const std::string& name : gone) unload(name);
 }
 
@@ -404,7 +466,7 @@ void Repository::infer(std::unique_ptr<Job> job, bool here) {
     return;
   }
   job->owner = *model;
-  (*model)->scheduler->submit(std::move(job), here);
+  (*model)->target->submit(std::move(job), here);
 }
 
 }  // namespace carnot::serve

@@ -10,6 +10,7 @@
 
 #include "carnot/server.hpp"
 #include "core/scheduler.hpp"
+#include "core/target.hpp"
 
 namespace carnot::serve {
 
@@ -18,9 +19,9 @@ struct ModelVersion {
   std::string name;
   int64_t version = 0;
   inference::ModelConfig config;
-  std::shared_ptr<Runner> runner;
+  std::shared_ptr<const Signature> signature;
   std::shared_ptr<Statistics> statistics;
-  std::shared_ptr<Scheduler> scheduler;
+  std::shared_ptr<Target> target;
   double load_seconds = 0;
 };
 
@@ -41,7 +42,8 @@ class Repository {
   // The models that the options ask for. Failures are logged and show in index() and ready().
   void load_initial();
   MaybeFault load(const std::string& name, const LoadOverride& override);
-  void unload(const std::string& name);  // unknown names are no mistake
+  // Unknown names are no mistake. `dependents`: the models that an ensemble is made of, too.
+  void unload(const std::string& name, bool dependents = false);
   // Compares the folder with what is loaded: new and changed models are loaded, those whose folder is gone unloaded.
   void poll();
   bool may_control() const;  // by clients
@@ -69,6 +71,10 @@ class Repository {
   };
 
   Or<std::vector<std::shared_ptr<const ModelVersion>>> read(const std::string& name, const LoadOverride& override);
+  MaybeFault load_locked(const std::string& name, const LoadOverride& override);
+  // An ensemble brings the models it is made of, if they are not there yet.
+  MaybeFault load_members(const inference::ModelConfig& config);
+  Or<std::shared_ptr<const ModelVersion>> read_ensemble(int64_t version, const inference::ModelConfig& config);
   Or<std::shared_ptr<const ModelVersion>> read_version(const std::string& folder, int64_t version,
                                                        inference::ModelConfig config, bool derived);
   std::vector<std::string> folders() const;
@@ -76,6 +82,7 @@ class Repository {
   const ServerOptions options_;
   Executor& executor_;
   std::mutex loading_;
+  std::vector<std::string> chain_;  // under loading_: the model that is being loaded, and for which ensemble
   mutable std::shared_mutex mutex_;
   std::map<std::string, Entry, std::less<>> models_;
   bool started_ = false;

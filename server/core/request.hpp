@@ -2,7 +2,7 @@
 // An inference request on its way through the server, whatever protocol it came by.
 //
 // A protocol derives from Job, fills `request` and hands it to Repository::infer(). The server calls done() exactly
-// once, on any thread and perhaps before infer() returns; the job is destroyed right after. Input data stays where the
+// once, on any thread and perhaps before infer() returns; the job is destroyed soon after. Input data stays where the
 // protocol has it and must live as long as the job; output data belongs to the model and is valid during done() only.
 #pragma once
 #include <atomic>
@@ -39,14 +39,23 @@ struct OutputRequest {
   bool binary = false;          // for the protocol's own use
 };
 
+// The sequence that a request belongs to, for models that batch sequences.
+struct SequencePlace {
+  std::string id;       // "" = none; numbers as decimal text
+  uint64_t number = 0;  // the id, if it came as a number
+  bool start = false, end = false;
+};
+
 struct InferRequest {
   std::string model;
   int64_t version = -1;  // -1: the newest
   std::string id;
   std::vector<InputTensor> inputs;
-  std::vector<OutputRequest> outputs;   // empty: all
-  uint64_t priority = 0;                // 0: the model's default; 1 is the highest
-  uint64_t timeout_us = 0;              // in the queue; 0: the model's
+  std::vector<OutputRequest> outputs;  // empty: all
+  uint64_t priority = 0;               // 0: the model's default; 1 is the highest
+  uint64_t timeout_us = 0;             // in the queue; 0: the model's
+  SequencePlace sequence;
+  bool shared_memory = false;           // some tensor lies where the client can change it meanwhile
   std::shared_ptr<const void> storage;  // keeps shared memory mapped while the request lives
 };
 
@@ -72,6 +81,28 @@ struct RunTimes {
   int64_t batch = 0;  // items of all requests in it
 };
 
+// Tensors of a model that its clients do not see: the controls and states of sequences. Destroyed with its job, once
+// the run is over and its instance free again.
+class Hidden {
+ public:
+  virtual ~Hidden() = default;
+  struct Result {
+    std::vector<std::byte> data;
+    std::vector<int64_t> shape;
+  };
+  std::vector<InputTensor> inputs;  // in the order of Runner's hidden inputs
+  std::vector<Result> results;      // filled by a run that succeeds, in the order of Runner's hidden outputs
+  bool succeeded = false;
+};
+
+// Sees the outputs of a good answer before they go to the client (before classification).
+class ReplySink {
+ public:
+  virtual ~ReplySink() = default;
+  virtual void take(const InferReply& reply) = 0;
+};
+
+// Destroyed when the run is over and its instance free again.
 class Job {
  public:
   Job() = default;
@@ -92,6 +123,8 @@ class Job {
   int64_t batch = 1;                          // items of the batch that this request brings
   size_t level = 0;                           // of the queue it stands in
   Clock::time_point queued, deadline = Clock::time_point::max();
+  std::unique_ptr<Hidden> hidden;
+  std::unique_ptr<ReplySink> sink;
   std::shared_ptr<const void> owner;  // the model version: lives until its last request is answered
   // Of each model input in the model's order: its position in request.inputs, or -1 if left out.
   std::vector<int> order;

@@ -9,25 +9,6 @@
 namespace carnot::serve {
 namespace {
 
-constexpr const char* kBatchNote =
-    "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
-    "input shape. If you want to "
-    "specify the full shape including the batch dim in your input dims config, try setting max_batch_size to zero. See "
-    "the model configuration "
-    "docs for more info on max_batch_size.";
-
-template <typename Tensor>
-IoSpec spec_of(const Tensor& tensor) {
-  IoSpec spec{.name = tensor.name(),
-              .type = datatype_of_config(tensor.data_type()),
-              .dims = {tensor.dims().begin(), tensor.dims().end()}};
-  if (tensor.has_reshape()) {
-    spec.reshaped = true;
-    spec.reshape.assign(tensor.reshape().shape().begin(), tensor.reshape().shape().end());
-  }
-  return spec;
-}
-
 Fault engine_fault(carnot_status status, const std::string& model) {
   const Kind kind = status == CARNOT_INVALID_ARGUMENT ? Kind::kInvalid
                     : status == CARNOT_OUT_OF_MEMORY  ? Kind::kUnavailable
@@ -47,116 +28,35 @@ std::vector<int64_t> fill_open(std::vector<int64_t> dims, uint64_t total) {
 
 }  // namespace
 
-Runner::Runner(Engine engine, const inference::ModelConfig& config)
-    : name_(config.name()), engine_(std::move(engine)), max_batch_(config.max_batch_size()) {
-  // In the engine's order, which the client sees in the metadata.
-  for (const IoInfo& io : engine_.inputs()) {
-    for (const auto& tensor : config.input())
-      if (tensor.name() == io.name) inputs_.push_back(spec_of(tensor));
-    inputs_.back().scalar = io.dims.empty();
-  }
-  for (const IoInfo& io : engine_.outputs())
-    for (const auto& tensor : config.output())
-      if (tensor.name() == io.name) outputs_.push_back(spec_of(tensor));
-}
-
-MaybeFault Runner::check_input(const IoSpec& spec, const InputTensor& input, const std::string& id) const {
-  if (input.type != spec.type)
-    return invalid("{}inference input '{}' data-type is '{}', but model '{}' expects '{}'", id_prefix(id), spec.name,
-                   input.type->name, name_, spec.type->name);
-  const size_t skip = max_batch_ > 0 ? 1 : 0;
-  bool fits = input.shape.size() == spec.dims.size() + skip;
-  for (size_t d = 0; fits && d < spec.dims.size(); ++d)
-    fits = spec.dims[d] == -1 || spec.dims[d] == input.shape[d + skip];
-  if (!fits && spec.scalar) fits = element_count(input.shape) == 1u;
-  if (!fits) {
-    if (skip && input.shape.empty())
-      return invalid("{}input '{}' has no shape but model requires batch dimension for '{}'", id_prefix(id), spec.name,
-                     name_);
-    std::vector<int64_t> expected = spec.dims;
-    if (skip) expected.insert(expected.begin(), -1);
-    return invalid("{}unexpected shape for input '{}' for model '{}'. Expected {}, got {}. {}", id_prefix(id),
-                   spec.name, name_, shape_text(expected), shape_text(input.shape), skip ? kBatchNote : "");
-  }
-  const auto count = element_count(input.shape);
-  uint64_t bytes = 0;
-  if (!count || __builtin_mul_overflow(*count, spec.type->size, &bytes) || bytes > uint64_t{1} << 47)
-    return invalid("{}shape {} of input '{}' for model '{}' is no possible size", id_prefix(id),
-                   shape_text(input.shape), spec.name, name_);
-  if (bytes != input.bytes)
-    return invalid("{}input byte size mismatch for input '{}' for model '{}'. Expected {}, got {}", id_prefix(id),
-                   spec.name, name_, bytes, input.bytes);
-  return std::nullopt;
-}
-
-MaybeFault Runner::check(Job& job) const {
-  const InferRequest& request = job.request;
-  job.order.assign(inputs_.size(), -1);
-  for (size_t i = 0; i < request.inputs.size(); ++i) {
-    const auto spec =
-        std::find_if(inputs_.begin(), inputs_.end(), [&](const IoSpec& s) { return s.name == request.inputs[i].name; });
-    if (spec == inputs_.end())
-      return invalid("unexpected inference input '{}' for model '{}'", request.inputs[i].name, name_);
-    int& slot = job.order[static_cast<size_t>(spec - inputs_.begin())];
-    if (slot >= 0)
-      return invalid("{}input '{}' already exists in request", id_prefix(request.id), request.inputs[i].name);
-    slot = static_cast<int>(i);
-  }
-  if (request.inputs.size() != inputs_.size()) {
-    std::string got, missing;
-    for (const InputTensor& input : request.inputs) got += (got.empty() ? "'" : ",'") + input.name + "'";
-    for (size_t i = 0; i < inputs_.size(); ++i)
-      if (job.order[i] < 0) missing += (missing.empty() ? "'" : ",'") + inputs_[i].name + "'";
-    return invalid(
-        "{}expected {} inputs but got {} inputs for model '{}'. Got input(s) [{}], but missing required input(s) [{}]. "
-        "Please provide all required input(s).",
-        id_prefix(request.id), inputs_.size(), request.inputs.size(), name_, got, missing);
-  }
-  for (size_t i = 0; i < request.outputs.size(); ++i) {
-    const std::string& name = request.outputs[i].name;
-    if (std::none_of(outputs_.begin(), outputs_.end(), [&](const IoSpec& s) { return s.name == name; }))
-      return invalid("unexpected inference output '{}' for model '{}'", name, name_);
-  }
-  // One that is asked for twice is given once.
-  auto& wanted = job.request.outputs;
-  for (auto it = wanted.begin(); it != wanted.end();)
-    it = std::any_of(wanted.begin(), it, [&](const OutputRequest& o) { return o.name == it->name; }) ? wanted.erase(it)
-                                                                                                     : it + 1;
-  job.batch = 1;
-  if (max_batch_ > 0 && !inputs_.empty()) {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      const auto& shape = request.inputs[static_cast<size_t>(job.order[i])].shape;
-      const int64_t batch = shape.empty() ? -1 : shape[0];
-      if (i == 0) job.batch = batch;
-      if (batch < 0) continue;  // a shape without a batch dim: refused below, with the shape that was expected
-      if (batch != job.batch)
-        return invalid("{}input '{}' batch size does not match other inputs for '{}'", id_prefix(request.id),
-                       inputs_[i].name, name_);
-      if (batch < 1 || batch > max_batch_)
-        return invalid("{}inference request batch-size must be {} {} for '{}'", id_prefix(request.id),
-                       batch < 1 ? ">=" : "<=", batch < 1 ? 1 : max_batch_, name_);
+Runner::Runner(Engine engine, const inference::ModelConfig& config) : engine_(std::move(engine)) {
+  name_ = config.name();
+  max_batch_ = config.max_batch_size();
+  const auto sort = [&](const std::vector<IoInfo>& ios, const auto& tensors, std::vector<IoSpec>* seen,
+                        std::vector<IoSpec>* hidden) {
+    // In the engine's order, which the client sees in the metadata.
+    for (const IoInfo& io : ios) {
+      const auto tensor =
+          std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name() == io.name; });
+      if (tensor != tensors.end()) {
+        seen->push_back(spec_of(*tensor));
+        seen->back().scalar = io.dims.empty();
+        continue;
+      }
+      hidden->push_back({.name = io.name, .type = datatype_of(io.dtype), .dims = io.dims, .scalar = io.dims.empty()});
+      if (max_batch_ > 0) hidden->back().dims.erase(hidden->back().dims.begin());
     }
-  }
-  for (size_t i = 0; i < inputs_.size(); ++i)
-    if (auto refused = check_input(inputs_[i], request.inputs[static_cast<size_t>(job.order[i])], request.id))
-      return refused;
-  return std::nullopt;
-}
-
-bool Runner::compatible(const Job& a, const Job& b) const {
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const auto& x = a.request.inputs[static_cast<size_t>(a.order[i])].shape;
-    const auto& y = b.request.inputs[static_cast<size_t>(b.order[i])].shape;
-    if (x.size() != y.size() || !std::equal(x.begin() + 1, x.end(), y.begin() + 1)) return false;
-  }
-  return true;
+  };
+  sort(engine_.inputs(), config.input(), &inputs_, &hidden_inputs_);
+  sort(engine_.outputs(), config.output(), &outputs_, &hidden_outputs_);
 }
 
 MaybeFault Runner::bind_input(Instance& instance, size_t index, std::span<const std::unique_ptr<Job>> jobs,
                               int64_t batch) const {
-  const IoSpec& spec = inputs_[index];
+  const bool seen = index < inputs_.size();
+  const IoSpec& spec = seen ? inputs_[index] : hidden_inputs_[index - inputs_.size()];
   const auto input_of = [&](const Job& job) -> const InputTensor& {
-    return job.request.inputs[static_cast<size_t>(job.order[index])];
+    return seen ? job.request.inputs[static_cast<size_t>(job.order[index])]
+                : job.hidden->inputs[index - inputs_.size()];
   };
   const InputTensor& first = input_of(*jobs[0]);
   std::vector<int64_t>& shape = instance.shapes_[index];
@@ -190,24 +90,76 @@ MaybeFault Runner::bind_input(Instance& instance, size_t index, std::span<const 
 }
 
 MaybeFault Runner::bind(Instance& instance, std::span<const std::unique_ptr<Job>> jobs, int64_t batch) const {
-  instance.gathered_.resize(inputs_.size());
-  instance.shapes_.resize(inputs_.size());
-  for (size_t i = 0; i < inputs_.size(); ++i)
+  const size_t count = inputs_.size() + hidden_inputs_.size();
+  if (!hidden_inputs_.empty())
+    for (const auto& job : jobs)
+      if (!job->hidden || job->hidden->inputs.size() != hidden_inputs_.size())
+        return fault(Kind::kInternal, "model '{}' runs without the tensors of its sequence", name_);
+  instance.gathered_.resize(count);
+  instance.shapes_.resize(count);
+  for (size_t i = 0; i < count; ++i)
     if (auto refused = bind_input(instance, i, jobs, batch)) return refused;
   return std::nullopt;
 }
 
+// A request that runs alone has its outputs written where it wants them, if their size is known before the run.
+void Runner::bind_targets(Instance& instance, const Job& job) const {
+  instance.bound_.assign(outputs_.size(), false);
+  for (const OutputRequest& wanted : job.request.outputs) {
+    if (!wanted.target || wanted.classification) continue;
+    size_t i = 0;
+    while (outputs_[i].name != wanted.name) ++i;
+    const auto count = element_count(outputs_[i].dims);
+    if (!count || *count == 0 || *count > wanted.target_bytes) continue;
+    const size_t bytes = *count * outputs_[i].type->size * static_cast<size_t>(job.batch);
+    const std::byte *begin = wanted.target, *end = begin + bytes;
+    bool clear = bytes <= wanted.target_bytes && reinterpret_cast<uintptr_t>(begin) % outputs_[i].type->size == 0;
+    // Results may be written while inputs are still being read.
+    for (const InputTensor& input : job.request.inputs)
+      clear = clear && (input.data + input.bytes <= begin || end <= input.data);
+    for (const OutputRequest& other : job.request.outputs)
+      clear = clear && (&other == &wanted || !other.target || other.target + other.target_bytes <= begin ||
+                        begin + wanted.target_bytes <= other.target);
+    if (!clear) continue;
+    const carnot_tensor tensor{outputs_[i].type->dtype, 0, nullptr, wanted.target, bytes};
+    instance.bound_[i] =
+        carnot_session_set_output(instance.session_.get(), outputs_[i].name.c_str(), &tensor) == CARNOT_OK;
+  }
+}
+
+void Runner::unbind_targets(Instance& instance) const {
+  for (size_t i = 0; i < instance.bound_.size(); ++i)
+    if (instance.bound_[i]) carnot_session_set_output(instance.session_.get(), outputs_[i].name.c_str(), nullptr);
+  instance.bound_.clear();
+}
+
 MaybeFault Runner::collect(Instance& instance, int64_t batch, std::vector<carnot_tensor>* outputs) const {
-  outputs->resize(outputs_.size());
-  for (size_t i = 0; i < outputs_.size(); ++i) {
+  outputs->resize(outputs_.size() + hidden_outputs_.size());
+  for (size_t i = 0; i < outputs->size(); ++i) {
+    const std::string& name = i < outputs_.size() ? outputs_[i].name : hidden_outputs_[i - outputs_.size()].name;
     carnot_tensor& tensor = (*outputs)[i];
-    const carnot_status status = carnot_session_get_output(instance.session_.get(), outputs_[i].name.c_str(), &tensor);
+    const carnot_status status = carnot_session_get_output(instance.session_.get(), name.c_str(), &tensor);
     if (status != CARNOT_OK) return engine_fault(status, name_);
     if (max_batch_ > 0 && (tensor.rank == 0 || tensor.dims[0] != batch))
       return fault(Kind::kInternal, "model '{}': output '{}' has no batch dim of {}; set max_batch_size: 0", name_,
-                   outputs_[i].name, batch);
+                   name, batch);
   }
   return std::nullopt;
+}
+
+// Hidden outputs are the state that the sequence's next request begins with.
+void Runner::keep_hidden(Job& job, const std::vector<carnot_tensor>& outputs, int64_t first, int64_t batch) const {
+  job.hidden->results.resize(hidden_outputs_.size());
+  for (size_t i = 0; i < hidden_outputs_.size(); ++i) {
+    const carnot_tensor& tensor = outputs[outputs_.size() + i];
+    Hidden::Result& result = job.hidden->results[i];
+    const size_t item = max_batch_ > 0 ? tensor.bytes / static_cast<size_t>(batch) : tensor.bytes;
+    const auto* data = static_cast<const std::byte*>(tensor.data) + item * static_cast<size_t>(first);
+    result.data.assign(data, data + item * static_cast<size_t>(max_batch_ > 0 ? job.batch : 1));
+    result.shape.assign(tensor.dims, tensor.dims + tensor.rank);
+    if (max_batch_ > 0) result.shape[0] = job.batch;
+  }
+  job.hidden->succeeded = true;
 }
 
 MaybeFault Runner::reply_to(Job& job, const std::vector<carnot_tensor>& outputs, int64_t first, int64_t batch,
@@ -237,7 +189,7 @@ MaybeFault Runner::reply_to(Job& job, const std::vector<carnot_tensor>& outputs,
       if (out.bytes > request->target_bytes)
         return invalid("{}shared memory for output '{}' holds {} bytes, {} are needed", id_prefix(job.request.id),
                        spec.name, request->target_bytes, out.bytes);
-      if (out.bytes) std::memcpy(request->target, out.data, out.bytes);
+      if (out.bytes && out.data != request->target) std::memcpy(request->target, out.data, out.bytes);
       out.data = nullptr;
     }
     reply->outputs.push_back(std::move(out));
@@ -256,11 +208,13 @@ void Runner::run(Instance& instance, std::span<const std::unique_ptr<Job>> jobs,
   MaybeFault refused = bind(instance, jobs, batch);
   times.input_end = Clock::now();
   if (!refused) {
+    if (jobs.size() == 1) bind_targets(instance, *jobs[0]);
     const carnot_status status = carnot_session_run(instance.session_.get());
     if (status != CARNOT_OK) refused = engine_fault(status, name_);
   }
   times.infer_end = Clock::now();
   if (!refused) refused = collect(instance, batch, &outputs);
+  unbind_targets(instance);
   if (refused && jobs.size() > 1) {
     for (const auto& job : jobs) run(instance, {&job, 1}, version, statistics);
     return;
@@ -271,6 +225,8 @@ void Runner::run(Instance& instance, std::span<const std::unique_ptr<Job>> jobs,
     MaybeFault own = refused;
     Labelled labelled;
     if (!own) own = reply_to(*job, outputs, first, batch, &reply);
+    if (!own && job->hidden) keep_hidden(*job, outputs, first, batch);
+    if (!own && job->sink) job->sink->take(reply);
     if (!own) own = classify(outputs_, max_batch_ > 0, &reply, &labelled);
     first += job->batch;
     // Before done(): a client that has its answer finds it counted.

@@ -223,7 +223,6 @@ void Scheduler::run(std::unique_lock<std::mutex>& lock, std::unique_ptr<Instance
   runner_->run(*instance, jobs, version_, *statistics_);
   const double us = std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
   const size_t count = jobs.size();
-  jobs.clear();
   lock.lock();
   run_us_ = run_us_ > 1e8 ? us : 0.8 * run_us_ + 0.2 * us;
   running_ -= count;
@@ -231,6 +230,8 @@ void Scheduler::run(std::unique_lock<std::mutex>& lock, std::unique_ptr<Instance
   const bool more = queued() > 0;
   lock.unlock();
   if (more) executor_.post(weak_from_this());
+  // Last: what follows from a job (the next step, the next request of its sequence) may need this instance.
+  jobs.clear();
 }
 
 void Scheduler::refuse(Jobs& late, Jobs& gone) {

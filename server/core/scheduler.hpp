@@ -11,6 +11,7 @@
 
 #include "core/executor.hpp"
 #include "core/runner.hpp"
+#include "core/target.hpp"
 
 namespace carnot::serve {
 
@@ -33,14 +34,13 @@ struct SchedulerOptions {
   static SchedulerOptions from(const inference::ModelConfig& config, int default_threads, size_t default_queue);
 };
 
-class Scheduler : public Executor::Task, public std::enable_shared_from_this<Scheduler> {
+class Scheduler : public Target, public Executor::Task, public std::enable_shared_from_this<Scheduler> {
  public:
   Scheduler(SchedulerOptions options, std::shared_ptr<const Runner> runner, int64_t version, Executor& executor,
             std::shared_ptr<Statistics> statistics);
-  // `here`: the caller's thread may be used for a model that takes no longer than a hand-off.
-  void submit(std::unique_ptr<Job> job, bool here);
+  void submit(std::unique_ptr<Job> job, bool here) override;
   void pump() override;
-  size_t pending() const;  // queued and running
+  size_t pending() const override;
   // For warm-up, before the first request.
   template <typename Fn>
   void each_instance(const Fn& fn) {

@@ -5,28 +5,64 @@
 
 namespace carnot::serve {
 
-void Statistics::succeeded(Clock::time_point received, Clock::time_point queued, int64_t batch, const RunTimes& times) {
-  const auto total = times.end - received;
+namespace {
+
+uint64_t now_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+}  // namespace
+
+void Statistics::count_success(Clock::duration total) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(total).count();
   size_t bucket = 0;
   while (bucket < kLatencyBoundsUs.size() && us > kLatencyBoundsUs[bucket]) ++bucket;
-  std::lock_guard lock(mutex_);
-  numbers_.inferences += static_cast<uint64_t>(batch);
   numbers_.success.add(total);
-  numbers_.queue.add(times.start - queued);
-  numbers_.compute_input.add(times.input_end - times.start);
-  numbers_.compute_infer.add(times.infer_end - times.input_end);
-  numbers_.compute_output.add(times.end - times.infer_end);
   ++numbers_.latency[bucket];
   numbers_.latency_us += static_cast<uint64_t>(us);
 }
 
+void Statistics::succeeded(Clock::time_point received, Clock::time_point queued, int64_t batch, const RunTimes& times) {
+  std::lock_guard lock(mutex_);
+  count_success(times.end - received);
+  numbers_.inferences += static_cast<uint64_t>(batch);
+  numbers_.queue.add(times.start - queued);
+  numbers_.compute_input.add(times.input_end - times.start);
+  numbers_.compute_infer.add(times.infer_end - times.input_end);
+  numbers_.compute_output.add(times.end - times.infer_end);
+}
+
+void Statistics::composed(Clock::time_point received, int64_t batch, const Sums& sums) {
+  const auto total = Clock::now() - received;
+  std::lock_guard lock(mutex_);
+  count_success(total);
+  numbers_.last_inference_ms = now_ms();
+  ++numbers_.executions;
+  numbers_.inferences += static_cast<uint64_t>(batch);
+  numbers_.queue.add(sums.queue);
+  numbers_.compute_input.add(sums.input);
+  numbers_.compute_infer.add(sums.infer);
+  numbers_.compute_output.add(sums.output);
+}
+
+void Statistics::cache_hit(Clock::time_point received, Clock::duration lookup) {
+  const auto total = Clock::now() - received;
+  std::lock_guard lock(mutex_);
+  count_success(total);
+  numbers_.last_inference_ms = now_ms();
+  numbers_.cache_hit.add(lookup);
+}
+
+void Statistics::cache_miss(Clock::duration lookup) {
+  std::lock_guard lock(mutex_);
+  numbers_.cache_miss.add(lookup);
+}
+
 void Statistics::ran(int64_t batch, const RunTimes& times) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   std::lock_guard lock(mutex_);
   ++numbers_.executions;
-  numbers_.last_inference_ms =
-      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  numbers_.last_inference_ms = now_ms();
   Numbers::Batch& b = numbers_.batches[batch];
   b.input.add(times.input_end - times.start);
   b.infer.add(times.infer_end - times.input_end);
@@ -61,8 +97,8 @@ void Statistics::fill(inference::ModelStatistics* out) const {
   set(n.compute_input, s->mutable_compute_input());
   set(n.compute_infer, s->mutable_compute_infer());
   set(n.compute_output, s->mutable_compute_output());
-  set({}, s->mutable_cache_hit());
-  set({}, s->mutable_cache_miss());
+  set(n.cache_hit, s->mutable_cache_hit());
+  set(n.cache_miss, s->mutable_cache_miss());
   for (const auto& [size, b] : n.batches) {
     auto* batch = out->add_batch_stats();
     batch->set_batch_size(static_cast<uint64_t>(size));

@@ -31,7 +31,7 @@ class Statistics {
  public:
   struct Numbers {
     uint64_t last_inference_ms = 0, inferences = 0, executions = 0;
-    Duration success, fail, queue, compute_input, compute_infer, compute_output;
+    Duration success, fail, queue, compute_input, compute_infer, compute_output, cache_hit, cache_miss;
     struct Batch {
       Duration input, infer, output;
     };
@@ -44,11 +44,20 @@ class Statistics {
   // One request of a run that succeeded: from its arrival, through the queue, to `times.end`.
   void succeeded(Clock::time_point received, Clock::time_point queued, int64_t batch, const RunTimes& times);
   void ran(int64_t batch, const RunTimes& times);
+  // One request that was answered by runs of other models: the sums of theirs.
+  struct Sums {
+    Clock::duration queue{}, input{}, infer{}, output{};
+  };
+  void composed(Clock::time_point received, int64_t batch, const Sums& sums);
+  // A request answered from the response cache after `lookup`; or one that was not there.
+  void cache_hit(Clock::time_point received, Clock::duration lookup);
+  void cache_miss(Clock::duration lookup);
   void failed(Failure reason, Clock::time_point received);
   Numbers numbers() const;
   void fill(inference::ModelStatistics* out) const;
 
  private:
+  void count_success(Clock::duration total);  // under the mutex
   mutable std::mutex mutex_;
   Numbers numbers_;
 };

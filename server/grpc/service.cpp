@@ -102,7 +102,9 @@ class Service final : public AsyncPart {
   }
   CARNOT_UNARY(RepositoryModelUnload, Access::kControl) {
     if (!core_.repository.may_control()) return no_control();
-    core_.repository.unload(in.model_name());
+    const auto dependents = in.parameters().find("unload_dependents");
+    core_.repository.unload(in.model_name(),
+                            dependents != in.parameters().end() && dependents->second.bool_param());
     return std::nullopt;
   }
 

@@ -360,7 +360,7 @@ MaybeFault read_request(const Core& core, size_t json_size, HttpJob& job) {
 MaybeFault read_raw(const Core& core, HttpJob& job) {
   auto model = core.repository.find(job.request.model, job.request.version);
   if (!model) return model.fault();
-  const auto& inputs = (*model)->runner->inputs();
+  const auto& inputs = (*model)->signature->inputs();
   if (inputs.size() != 1)
     return invalid(
         "{}Raw request must only have 1 input (found 1) to be deduced but got {} inputs in '{}' model configuration",
@@ -384,7 +384,7 @@ MaybeFault read_raw(const Core& core, HttpJob& job) {
         id_prefix(job.request.id), spec.name);
   for (int64_t& d : input.shape)
     if (d < 0) d = known ? static_cast<int64_t>(input.bytes / known) : 0;
-  if ((*model)->runner->max_batch() > 0) input.shape.insert(input.shape.begin(), 1);
+  if ((*model)->signature->max_batch() > 0) input.shape.insert(input.shape.begin(), 1);
   job.request.inputs.push_back(std::move(input));
   job.all_binary = true;
   return std::nullopt;

@@ -139,8 +139,15 @@ void repository_control(Core& core, Lane& lane, const std::string& model, bool l
   if (!load) {
     auto body = body_object(request);
     if (!body) return responder->send(error_reply(body.fault()));
-    lane.post([&core, model, responder] {
-      core.repository.unload(model);
+    bool dependents = false;
+    if (const auto p = (*body)->FindMember("parameters"); p != (*body)->MemberEnd() && p->value.IsObject())
+      if (const auto d = p->value.FindMember("unload_dependents"); d != p->value.MemberEnd()) {
+        if (!d->value.IsBool())
+          return responder->send(error_reply(invalid("parameter 'unload_dependents' must be true or false")));
+        dependents = d->value.GetBool();
+      }
+    lane.post([&core, model, responder, dependents] {
+      core.repository.unload(model, dependents);
       responder->send(nothing());
     });
     return;
@@ -298,7 +305,7 @@ HttpReply model_ready(const Core& core, const std::string& name, int64_t version
 
 HttpReply model_report(const Core& core, const std::string& name, int64_t version) {
   auto model = core.repository.find(name, version);
-  return model ? json((*model)->runner->report()) : error_reply(model.fault());
+  return model ? json((*model)->signature->report()) : error_reply(model.fault());
 }
 
 HttpReply model_config(const Core& core, const std::string& name, int64_t version) {

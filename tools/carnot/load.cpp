@@ -86,11 +86,11 @@ void print_settings(const Arguments& a) {
 void print_server(const std::vector<LoadServerSide>& server) {
   for (size_t m = 0; m < server.size(); ++m) {
     const LoadServerSide& s = server[m];
-    const std::string indent(m == 0 ? 4 : 6, ' ');
+    const std::string indent(m == 0 ? 4 : 8, ' ');
     if (m == 0)
       fmt::print("  Server: \n");
     else
-      fmt::print("{}    {}, version {}:\n", m == 1 ? "    Composing models: \n" : "", s.model, s.version);
+      fmt::print("{}      {}, version {}: \n", m == 1 ? "    Composing models: \n" : "", s.model, s.version);
     fmt::print("{0}Inference count: {1}\n{0}Execution count: {2}\n", indent, s.inferences, s.executions);
     if (s.cache_hits + s.cache_misses > 0)
       fmt::print("{0}Cache hit count: {1}\n{0}Cache miss count: {2}\n", indent, s.cache_hits, s.cache_misses);
