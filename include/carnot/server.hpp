@@ -45,6 +45,7 @@ struct ServerOptions {
 
   size_t max_body = size_t{64} << 20;  // bytes of a request, before and after decompression
   size_t max_queue = 10000;            // requests that wait for one model, if its configuration says nothing
+  size_t cache_bytes = size_t{64} << 20;  // answers kept for models with response_cache { enable: true }
   int max_connections = 4096;
   std::chrono::seconds read_timeout{30};   // for a request, from its first byte to its last
   std::chrono::seconds idle_timeout{300};  // between requests of a connection

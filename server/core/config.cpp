@@ -2,6 +2,7 @@
 #include "core/config.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/datatype.hpp"
 
@@ -55,12 +56,22 @@ MaybeFault check_tensor(const Tensor& tensor, const IoInfo& io, bool batched, co
   return std::nullopt;
 }
 
+// Inputs and outputs of the engine that clients do not see: controls and states of sequences.
+std::set<std::string> hidden_names(const inference::ModelConfig& config) {
+  std::set<std::string> names;
+  for (const auto& input : config.sequence_batching().control_input()) names.insert(input.name());
+  for (const auto& state : config.sequence_batching().state()) names.insert({state.input_name(), state.output_name()});
+  return names;
+}
+
 template <typename List>
-MaybeFault complete_tensors(const std::vector<IoInfo>& ios, bool batched, const char* word, List* list) {
+MaybeFault complete_tensors(const std::vector<IoInfo>& ios, bool batched, const std::set<std::string>& hidden,
+                            const char* word, List* list) {
   for (const IoInfo& io : ios) {
     if (!datatype_of(io.dtype))
       return invalid("{} '{}' has an element type that the protocol does not know", word, io.name);
     const auto known = std::find_if(list->begin(), list->end(), [&](const auto& t) { return t.name() == io.name; });
+    if (known == list->end() && hidden.contains(io.name)) continue;
     if (known == list->end())
       derive(io, batched, list->Add());
     else if (auto refused = check_tensor(*known, io, batched, fmt::format("{} '{}'", word, io.name)))
@@ -77,8 +88,8 @@ MaybeFault complete_tensors(const std::vector<IoInfo>& ios, bool batched, const 
 }
 
 MaybeFault check_scheduling(const inference::ModelConfig& config) {
-  if (config.has_sequence_batching())
-    return fault(Kind::kUnsupported, "sequence_batching is not supported: remove it or keep the state in the client");
+  if (config.has_sequence_batching() && config.response_cache().enable())
+    return invalid("response_cache: the answers of a model with sequence_batching depend on more than the request");
   if (config.model_transaction_policy().decoupled())
     return fault(Kind::kUnsupported, "a Carnot engine gives one response a request: decoupled must be false");
   for (const auto& group : config.instance_group()) {
@@ -134,9 +145,14 @@ MaybeFault complete_config(const Engine& engine, bool derived, inference::ModelC
               "max_batch_size is {}, but the first dim of {} '{}' is fixed: {}. Set max_batch_size: 0 and write the "
               "whole shape into dims, or build the engine with an open batch dim",
               config->max_batch_size(), list == &inputs ? "input" : "output", io.name, engine_shape(io));
-  if (auto refused = complete_tensors(inputs, batched, "input", config->mutable_input())) return refused;
-  if (auto refused = complete_tensors(outputs, batched, "output", config->mutable_output())) return refused;
+  const auto hidden = hidden_names(*config);
+  if (auto refused = complete_tensors(inputs, batched, hidden, "input", config->mutable_input())) return refused;
+  if (auto refused = complete_tensors(outputs, batched, hidden, "output", config->mutable_output())) return refused;
   if (auto refused = check_scheduling(*config)) return refused;
+  if (config->has_sequence_batching() && !config->sequence_batching().has_oldest())
+    config->mutable_sequence_batching()->mutable_direct();
+  if (config->has_sequence_batching() && config->sequence_batching().max_sequence_idle_microseconds() == 0)
+    config->mutable_sequence_batching()->set_max_sequence_idle_microseconds(1'000'000);
   if (config->has_dynamic_batching() && config->dynamic_batching().preferred_batch_size().empty())
     config->mutable_dynamic_batching()->add_preferred_batch_size(config->max_batch_size());
   if (config->backend().empty() && config->platform().empty()) config->set_backend("carnot");

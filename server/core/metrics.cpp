@@ -125,6 +125,14 @@ std::string metrics_text(const Core& core) {
   family("nv_inference_compute_output_duration_us", "counter",
          "Cumulative inference compute output duration in microseconds (does not include cached requests)", samples,
          &out, [](const Sample& s) { return us(s.numbers.compute_output); });
+  family("nv_cache_num_hits_per_model", "counter", "Number of cache hits per model", samples, &out,
+         [](const Sample& s) { return s.numbers.cache_hit.count; });
+  family("nv_cache_num_misses_per_model", "counter", "Number of cache misses per model", samples, &out,
+         [](const Sample& s) { return s.numbers.cache_miss.count; });
+  family("nv_cache_hit_duration_per_model", "counter", "Total cache hit duration per model, in microseconds", samples,
+         &out, [](const Sample& s) { return us(s.numbers.cache_hit); });
+  family("nv_cache_miss_duration_per_model", "counter", "Total cache miss duration per model, in microseconds", samples,
+         &out, [](const Sample& s) { return us(s.numbers.cache_miss); });
   family("nv_inference_pending_request_count", "gauge",
          "Instantaneous number of pending requests awaiting execution per-model.", samples, &out,
          [](const Sample& s) { return s.pending; });
@@ -138,6 +146,9 @@ std::string metrics_text(const Core& core) {
         "counter\n"
         "carnot_trace_spans_total{{state=\"exported\"}} {}\ncarnot_trace_spans_total{{state=\"dropped\"}} {}\n",
         exporter->exported(), exporter->dropped());
+  out += fmt::format(
+      "# HELP carnot_cache_bytes Bytes of kept answers\n# TYPE carnot_cache_bytes gauge\ncarnot_cache_bytes {}\n",
+      core.repository.cache().bytes());
   memory(&out);
   return out;
 }

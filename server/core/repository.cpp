@@ -14,6 +14,7 @@
 #include "core/ensemble.hpp"
 #include "core/log.hpp"
 #include "core/proto_json.hpp"
+#include "core/sequence.hpp"
 #include "core/warmup.hpp"
 
 namespace carnot::serve {
@@ -128,7 +129,8 @@ void read_labels(const std::string& folder, const inference::ModelConfig& config
 
 }  // namespace
 
-Repository::Repository(const ServerOptions& options, Executor& executor) : options_(options), executor_(executor) {}
+Repository::Repository(const ServerOptions& options, Executor& executor)
+    : options_(options), executor_(executor), cache_(std::make_shared<ResponseCache>(options.cache_bytes)) {}
 
 bool Repository::may_control() const { return options_.control == "explicit"; }
 
@@ -159,6 +161,7 @@ Or<std::shared_ptr<const ModelVersion>> Repository::read_version(const std::stri
   auto model = std::make_shared<ModelVersion>();
   std::shared_ptr<Runner> runner;
   std::shared_ptr<Scheduler> scheduler;
+  std::shared_ptr<Sequencer> sequencer;
   try {
     const bool onnx = file.ends_with(".onnx");
     if (onnx && !options_.build)
@@ -175,14 +178,23 @@ Or<std::shared_ptr<const ModelVersion>> Repository::read_version(const std::stri
     scheduler = std::make_shared<Scheduler>(SchedulerOptions::from(config, options_.threads, options_.max_queue),
                                             runner, version, executor_, model->statistics);
     model->target = scheduler;
+    if (config.has_sequence_batching()) {
+      auto made = Sequencer::make(config, folder, options_.max_queue, runner, scheduler, executor_, model->statistics);
+      if (!made) return made.fault();
+      model->target = sequencer = *made;
+    }
   } catch (const std::exception& e) {
     // The message may begin with where the file lies, which is no client's business.
     std::string text = e.what();
     for (size_t at; (at = text.find(path)) != std::string::npos;) text.replace(at, path.size(), file);
     return invalid("{}", text);
   }
-  if (auto refused = warm_up(config, folder, *runner, *scheduler)) return *refused;
+  const auto prepare = [&](Job& job) {
+    if (sequencer) sequencer->prepare(job);
+  };
+  if (auto refused = warm_up(config, folder, *runner, *scheduler, prepare)) return *refused;
   model->config = std::move(config);
+  add_cache(*model);
   model->load_seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   return std::shared_ptr<const ModelVersion>(std::move(model));
 }
@@ -199,7 +211,17 @@ Or<std::shared_ptr<const ModelVersion>> Repository::read_ensemble(int64_t versio
   auto ensemble = Ensemble::make(config, model->signature, version, find_member, model->statistics);
   if (!ensemble) return ensemble.fault();
   model->target = *ensemble;
+  add_cache(*model);
   return std::shared_ptr<const ModelVersion>(std::move(model));
+}
+
+void Repository::add_cache(ModelVersion& model) const {
+  if (!model.config.response_cache().enable()) return;
+  if (cache_->budget() == 0) {
+    log::warning("model '{}': response_cache has no effect, the server's cache has no bytes (--cache-size)", model.name);
+    return;
+  }
+  model.target = std::make_shared<CachedTarget>(cache_, model.signature, model.version, model.target, model.statistics);
 }
 
 MaybeFault Repository::load_members(const inference::ModelConfig& config) {

@@ -9,6 +9,7 @@
 #include <shared_mutex>
 
 #include "carnot/server.hpp"
+#include "core/response_cache.hpp"
 #include "core/scheduler.hpp"
 #include "core/target.hpp"
 
@@ -47,6 +48,7 @@ class Repository {
   // Compares the folder with what is loaded: new and changed models are loaded, those whose folder is gone unloaded.
   void poll();
   bool may_control() const;  // by clients
+  const ResponseCache& cache() const { return *cache_; }
 
   std::vector<IndexEntry> index(bool ready_only) const;
   // True once load_initial() is over and every model asked for is ready.
@@ -72,6 +74,7 @@ class Repository {
 
   Or<std::vector<std::shared_ptr<const ModelVersion>>> read(const std::string& name, const LoadOverride& override);
   MaybeFault load_locked(const std::string& name, const LoadOverride& override);
+  void add_cache(ModelVersion& model) const;  // if its configuration asks for it
   // An ensemble brings the models it is made of, if they are not there yet.
   MaybeFault load_members(const inference::ModelConfig& config);
   Or<std::shared_ptr<const ModelVersion>> read_ensemble(int64_t version, const inference::ModelConfig& config);
@@ -81,6 +84,7 @@ class Repository {
 
   const ServerOptions options_;
   Executor& executor_;
+  const std::shared_ptr<ResponseCache> cache_;
   std::mutex loading_;
   std::vector<std::string> chain_;  // under loading_: the model that is being loaded, and for which ensemble
   mutable std::shared_mutex mutex_;

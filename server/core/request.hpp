@@ -39,6 +39,8 @@ struct OutputRequest {
   bool binary = false;          // for the protocol's own use
 };
 
+inline constexpr size_t kMaxSequenceId = 128;  // bytes; Triton's limit, too
+
 // The sequence that a request belongs to, for models that batch sequences.
 struct SequencePlace {
   std::string id;       // "" = none; numbers as decimal text

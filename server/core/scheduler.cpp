@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <thread>
 
 namespace carnot::serve {
@@ -41,6 +42,10 @@ SchedulerOptions SchedulerOptions::from(const inference::ModelConfig& config, in
         threads <= 1024)
       o.threads = threads;
   }
+  if (config.has_sequence_batching()) {
+    o.for_sequences(config);
+    return o;
+  }
   if (!config.has_dynamic_batching()) return o;
   const auto& b = config.dynamic_batching();
   o.join = true;
@@ -56,6 +61,24 @@ SchedulerOptions SchedulerOptions::from(const inference::ModelConfig& config, in
       o.levels[level - 1] = policy_of(policy, default_queue);
   }
   return o;
+}
+
+// Requests of different sequences that are due at the same time.
+void SchedulerOptions::for_sequences(const inference::ModelConfig& config) {
+  const auto& b = config.sequence_batching();
+  join = config.max_batch_size() > 0;
+  levels[0].max_size = 0;  // the sequences' own queues have the limit
+  if (b.has_oldest()) {
+    preferred.assign(b.oldest().preferred_batch_size().begin(), b.oldest().preferred_batch_size().end());
+    max_delay = std::chrono::microseconds(std::min<uint64_t>(b.oldest().max_queue_delay_microseconds(), 60'000'000));
+    preserve_ordering = b.oldest().preserve_ordering();
+  } else if (b.direct().minimum_slot_utilization() > 0) {
+    // The delay is for batches below the utilization that is asked for.
+    const auto least = static_cast<int64_t>(std::ceil(b.direct().minimum_slot_utilization() * static_cast<float>(config.max_batch_size())));
+    for (int64_t n = std::max<int64_t>(least, 1); n <= config.max_batch_size(); ++n) preferred.push_back(n);
+    max_delay = std::chrono::microseconds(std::min<uint64_t>(b.direct().max_queue_delay_microseconds(), 60'000'000));
+  }
+  std::sort(preferred.begin(), preferred.end());
 }
 
 Scheduler::Scheduler(SchedulerOptions options, std::shared_ptr<const Runner> runner, int64_t version,
@@ -84,7 +107,7 @@ size_t Scheduler::pending() const {
 
 void Scheduler::submit(std::unique_ptr<Job> job, bool here) {
   MaybeFault refused = runner_->check(*job);
-  job->queued = Clock::now();
+  if (job->queued == Clock::time_point()) job->queued = Clock::now();  // else it has waited for its sequence's turn
   std::unique_lock lock(mutex_, std::defer_lock);
   if (!refused) {
     lock.lock();

@@ -31,6 +31,7 @@ struct SchedulerOptions {
   std::vector<QueuePolicy> levels = {{}};  // highest priority first; at least one
   int instances = 1;
   int threads = 0;  // of each instance; 0: one per core
+  void for_sequences(const inference::ModelConfig& config);
   static SchedulerOptions from(const inference::ModelConfig& config, int default_threads, size_t default_queue);
 };
 

@@ -41,7 +41,7 @@ MaybeFault fill(const inference::ModelWarmup::Input& input, const std::string& f
 }  // namespace
 
 MaybeFault warm_up(const inference::ModelConfig& config, const std::string& folder, const Runner& runner,
-                   Scheduler& scheduler) {
+                   Scheduler& scheduler, const std::function<void(Job&)>& prepare) {
   for (const auto& sample : config.model_warmup()) {
     MaybeFault why;
     std::vector<std::unique_ptr<Job>> jobs;
@@ -67,6 +67,7 @@ MaybeFault warm_up(const inference::ModelConfig& config, const std::string& fold
       const size_t id = refused->text.starts_with("[request id") ? refused->text.find("] ") + 2 : 0;
       return invalid("warm-up '{}': {}", sample.name(), refused->text.substr(id));
     }
+    prepare(*job);
     jobs.push_back(std::move(job));
     Statistics ignored;  // clients' numbers count clients' requests
     scheduler.each_instance([&](Instance& instance) {

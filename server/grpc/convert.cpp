@@ -154,6 +154,7 @@ MaybeFault read_input(const Core& core, const Input& in, int* raw_at, MessageJob
                      in.name(), message.model_name());
     input.data = (*region)->part.data;
     input.bytes = (*region)->bytes;
+    job.request.shared_memory = true;
     job.regions.push_back((*region)->part.owner);
   } else if (message.raw_input_contents_size() > 0) {
     if (in.has_contents())
@@ -189,9 +190,33 @@ MaybeFault read_output(const Core& core, const inference::ModelInferRequest::Inf
     out.target_bytes = (*region)->bytes;
     out.region = (*region)->name;
     out.region_offset = (*region)->offset;
+    job.request.shared_memory = true;
     job.regions.push_back((*region)->part.owner);
   }
   job.request.outputs.push_back(std::move(out));
+  return std::nullopt;
+}
+
+MaybeFault read_sequence(const Parameters& parameters, SequencePlace& place) {
+  if (const auto it = parameters.find("sequence_id"); it != parameters.end()) {
+    if (it->second.has_string_param()) {
+      place.id = it->second.string_param();
+      if (place.id.size() > kMaxSequenceId)
+        return invalid("'sequence_id' has more than {} bytes", kMaxSequenceId);
+    } else {
+      auto id = number(parameters, "sequence_id");
+      if (!id) return id.fault();
+      place.number = **id;
+      if (place.number) place.id = std::to_string(place.number);
+    }
+  }
+  for (const auto& [name, flag] : {std::pair{"sequence_start", &place.start}, {"sequence_end", &place.end}}) {
+    const auto it = parameters.find(name);
+    if (it == parameters.end()) continue;
+    if (!it->second.has_bool_param())
+      return invalid("invalid value type for '{}' parameter, expected bool_param", name);
+    *flag = it->second.bool_param();
+  }
   return std::nullopt;
 }
 
@@ -223,6 +248,7 @@ MaybeFault read_message(const Core& core, MessageJob& job) {
     if (value.parameter_choice_case() == inference::InferParameter::PARAMETER_CHOICE_NOT_SET)
       return invalid("invalid value type for '{}' parameter, expected int64_param, bool_param, or string_param.", name);
   }
+  if (auto refused = read_sequence(message.parameters(), request.sequence)) return refused;
   int raw_at = 0;
   for (const auto& input : message.inputs())
     if (auto refused = read_input(core, input, &raw_at, job)) return refused;

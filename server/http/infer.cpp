@@ -239,6 +239,7 @@ MaybeFault read_input(const Core& core, const Value& v, HttpJob& job, size_t* bi
   if (*region) {
     input.data = (*region)->part.data;
     input.bytes = (*region)->bytes;
+    job.request.shared_memory = true;
     job.regions.push_back((*region)->part.owner);
   } else if (*binary) {
     const size_t size = **binary;
@@ -285,9 +286,31 @@ MaybeFault read_output(const Core& core, const Value& v, HttpJob& job) {
     out.target_bytes = (*region)->bytes;
     out.region = (*region)->region;
     out.region_offset = (*region)->offset;
+    job.request.shared_memory = true;
     job.regions.push_back((*region)->part.owner);
   }
   job.request.outputs.push_back(std::move(out));
+  return std::nullopt;
+}
+
+MaybeFault read_sequence(const Value* parameters, SequencePlace& place) {
+  if (const Value* id = member(*parameters, "sequence_id")) {
+    if (id->IsUint64()) {
+      place.number = id->GetUint64();
+      if (place.number) place.id = std::to_string(place.number);
+    } else if (id->IsString() && id->GetStringLength() <= kMaxSequenceId) {
+      place.id.assign(id->GetString(), id->GetStringLength());
+    } else {
+      return invalid("Unable to parse 'sequence_id': it must be an unsigned integer or a string of {} bytes at most",
+                     kMaxSequenceId);
+    }
+  }
+  auto start = bool_parameter(parameters, "sequence_start", false);
+  if (!start) return start.fault();
+  place.start = *start;
+  auto end = bool_parameter(parameters, "sequence_end", false);
+  if (!end) return end.fault();
+  place.end = *end;
   return std::nullopt;
 }
 
@@ -312,7 +335,7 @@ MaybeFault read_parameters(const Value& root, HttpJob& job) {
   auto timeout = size_parameter(*parameters, "timeout");
   if (!timeout) return timeout.fault();
   job.request.timeout_us = timeout->value_or(0);
-  return std::nullopt;
+  return read_sequence(*parameters, job.request.sequence);
 }
 
 // `json_size` bytes of JSON, then tensors.

@@ -77,6 +77,9 @@ void add_serve(CLI::App& app, int* exit_code) {
       ->capture_default_str();
   c->add_option("--max-queue", o.max_queue, "requests waiting for one model; more are refused with 503")
       ->capture_default_str();
+  c->add_option("--cache-size,--response-cache-byte-size", o.cache_bytes,
+                "bytes of answers kept for models with response_cache; 0: none")
+      ->capture_default_str();
   c->add_option("--max-connections", o.max_connections, "HTTP connections at the same time")->capture_default_str();
   c->add_option("--read-timeout", a->read_timeout, "seconds for a request to arrive")
       ->check(CLI::Range(1, 86400))
