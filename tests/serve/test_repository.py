@@ -97,7 +97,7 @@ CONFIGS = [
     ('default_model_filename: "../x"', "no plain file name"),
     ("instance_group { kind: KIND_GPU }", "KIND_GPU"),
     ("model_transaction_policy { decoupled: true }", "decoupled"),
-    ("sequence_batching { }", "sequence_batching is not supported"),
+    ("sequence_batching { }", ""),
     ('max_batch_size: 2\nmodel_warmup { name: "w" batch_size: 2 inputs { key: "INPUT0" value { data_type: TYPE_INT32 dims: 16 zero_data: true } } '
      'inputs { key: "INPUT1" value { data_type: TYPE_INT32 dims: 16 random_data: true } } }', None),
     ('max_batch_size: 2\nmodel_warmup { name: "w" inputs { key: "INPUT0" value { data_type: TYPE_INT32 dims: 16 zero_data: true } } }', "warm-up 'w': expected 2 inputs"),
