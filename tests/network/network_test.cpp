@@ -142,4 +142,24 @@ TEST(Network, TheSameNetworkGivesTheSameBytes) {
   EXPECT_EQ(net.build(), net.build());
 }
 
+TEST(Network, TimesAreKeptFromBuildToBuild) {
+  Network net;
+  const std::vector<float> w(64 * 96, 0.25f);
+  net.output(net.matmul(net.input("x", CARNOT_F32, {"n", 64}), net.constant(w.data(), {64, 96})), "y");
+  const std::string cache = testing::TempDir() + "carnot_network_times";
+  std::remove(cache.c_str());
+  carnot::TuneResult result;
+  const carnot::BuildSettings settings{.effort = "tune", .threads = 1, .timing_cache = cache, .on_tune = [&](const carnot::TuneResult& r) { result = r; }};
+  const auto first = net.build(settings);
+  EXPECT_EQ(result.problems, 1u);
+  EXPECT_EQ(result.timed, 1u);
+  EXPECT_GT(result.candidates, 2u);
+  expect_has(result.text, "1 problems");
+  EXPECT_EQ(net.build(settings), first);
+  EXPECT_EQ(result.timed, 0u);
+  EXPECT_EQ(result.cached, 1u);
+  std::remove(cache.c_str());
+  expect_has(message_of([&] { (void)net.build({.effort = "best"}); }), "write heuristic, tune or exhaustive");
+}
+
 }  // namespace

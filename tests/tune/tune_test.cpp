@@ -52,12 +52,14 @@ class FakeMachine final : public TrialMachine {
   explicit FakeMachine(Time time) : time_(std::move(time)) {}
   std::string key() const override { return machine; }
   Weights weights(size_t) const override { return Weights::kCached; }
-  Result<std::unique_ptr<TrialBench>> bench(const tactics::Problem&, const tactics::Sizes&, Weights) override {
+  Result<std::unique_ptr<TrialBench>> bench(const tactics::Problem&, const tactics::Sizes& sizes, Weights) override {
     ++benches;
+    last_sizes = sizes;
     return std::unique_ptr<TrialBench>(std::make_unique<Bench>(*this));
   }
   std::string machine = "a machine";
   int benches = 0, runs = 0;
+  tactics::Sizes last_sizes;
   std::map<std::string, int> runs_of;
 
  private:
@@ -266,6 +268,28 @@ TEST(Tune, ProgressGrows) {
   };
   EXPECT_TRUE(compile(parsed(kNetwork), options));
   EXPECT_GT(last, 0.9);
+}
+
+TEST(Tune, DynamicDimsStandAtTheOptimum) {
+  constexpr std::string_view kDynamic = R"(graph main(%x: f32[batch,32,height,24]) {
+  %w = constant f32[32,32,3,3] random {1}
+  %y = conv(pads=[1, 1, 1, 1]) %x, %w : f32[batch,32,height,24]
+  return %y "y"
+})";
+  const Folder folder;
+  const auto machine = std::make_shared<FakeMachine>([](const std::string&, int) { return 1000.0; });
+  BuildOptions options{.effort = "tune", .timing_cache = folder.file("times"), .trial_machine = machine};
+  options.shapes = {{"x", {{1, 32, 8, 24}, {4, 32, 16, 24}, {8, 32, 64, 24}}}};
+  ASSERT_TRUE(compile(parsed(kDynamic), options));
+  EXPECT_EQ(machine->last_sizes.at("batch"), 4);
+  EXPECT_EQ(machine->last_sizes.at("height"), 16);
+  options.shapes["x"].opt[0] = 8;  // another problem
+  ASSERT_TRUE(compile(parsed(kDynamic), options));
+  EXPECT_EQ(machine->benches, 2);
+  options.shapes.clear();
+  ASSERT_TRUE(compile(parsed(kDynamic), options));
+  EXPECT_EQ(machine->last_sizes.at("batch"), 1);
+  EXPECT_EQ(machine->last_sizes.at("height"), 224);
 }
 
 TEST(Tune, Refusals) {
