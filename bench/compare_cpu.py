@@ -9,7 +9,8 @@ cores; the peers take turns of --turn seconds in --rounds rounds, and those not 
 threads spin beside another's run. Each turn starts with an untimed run. Reported are min, median and 90th percentile in ms,
 build time (file to first runnable session), peak resident memory beyond what importing the peer takes, and the largest
 error against ONNX Runtime relative to the range of the output. Ratios are the other's time over the first peer's: above 1 the
-first peer is faster. fp32 throughout.
+first peer is faster. fp32 throughout. The peer "tuned" is Carnot with effort="tune", for the shapes at hand; $CARNOT_TIMING_CACHE names
+the file that keeps its times.
 """
 import argparse
 import json
@@ -31,7 +32,7 @@ import agreement
 import feeds
 import models
 BUILD = pathlib.Path(os.environ.get("CARNOT_BUILD", ROOT / "build"))
-NAMES = {"carnot": "Carnot", "ort": "ONNX Runtime", "openvino": "OpenVINO"}
+NAMES = {"carnot": "Carnot", "tuned": "Carnot, tuned", "ort": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 # --- inside a peer's process -------------------------------------------------------------------------------------------------
@@ -43,6 +44,18 @@ def carnot_peer(threads):
 
     def build(path, values):
         session = carnot.build(path, device="cpu").session(threads=threads)
+        return lambda: session.run(values)
+    return build
+
+
+def tuned_peer(threads):
+    sys.path.append(str(BUILD / "python"))
+    import carnot
+
+    def build(path, values):
+        shapes = {name: value.shape for name, value in values.items()}
+        engine = carnot.build(path, device="cpu", shapes=shapes, effort="tune", threads=threads, timing_cache=os.environ.get("CARNOT_TIMING_CACHE"))
+        session = engine.session(threads=threads)
         return lambda: session.run(values)
     return build
 
@@ -82,7 +95,7 @@ def openvino_peer(threads):
     return build
 
 
-PEERS = {"carnot": carnot_peer, "ort": ort_peer, "openvino": openvino_peer}
+PEERS = {"carnot": carnot_peer, "tuned": tuned_peer, "ort": ort_peer, "openvino": openvino_peer}
 
 
 def peak_mb():
