@@ -3,11 +3,11 @@
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
-#include <sys/stat.h>
 
 #include <fstream>
 
 #include "carnot/carnot.hpp"
+#include "core/file_state.hpp"
 #include "core/log.hpp"
 
 namespace carnot::serve {
@@ -15,12 +15,6 @@ namespace {
 
 constexpr size_t kLeastToken = 16;  // characters; what is shorter can be guessed
 constexpr auto kRefresh = std::chrono::seconds(2);
-
-std::string state_of(const std::string& path) {
-  struct stat s {};
-  if (::stat(path.c_str(), &s) != 0) return "";
-  return fmt::format("{}:{}.{}:{}", s.st_ino, s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_size);
-}
 
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r");
@@ -40,7 +34,7 @@ std::string_view token_of(std::string_view authorization) {
 
 // Only digests are kept: comparing two of the same length tells nothing of the token's.
 void Auth::File::read() {
-  state = state_of(path);
+  state = file_state(path);
   std::ifstream in(path);
   std::vector<Digest> found;
   size_t number = 0;
@@ -61,7 +55,7 @@ void Auth::File::read() {
 }
 
 void Auth::File::refresh() {
-  if (path.empty() || state_of(path) == state) return;
+  if (path.empty() || file_state(path) == state) return;
   try {
     read();
     log::info("token file has changed: {} tokens", tokens.size());

@@ -5,13 +5,13 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <sys/stat.h>
 
 #include <boost/asio/ssl/context.hpp>
 #include <fstream>
 #include <iterator>
 
 #include "carnot/carnot.hpp"
+#include "core/file_state.hpp"
 #include "core/log.hpp"
 
 namespace carnot::serve {
@@ -97,13 +97,7 @@ std::shared_ptr<const TlsSecrets> TlsFiles::read() const {
 }
 
 std::string TlsFiles::state_of_files() const {
-  std::string text;
-  for (const std::string* file : {&certificate_, &key_, &client_ca_}) {
-    struct stat s {};
-    if (file->empty() || ::stat(file->c_str(), &s) != 0) continue;
-    fmt::format_to(std::back_inserter(text), "{}:{}.{}:{} ", s.st_ino, s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_size);
-  }
-  return text;
+  return file_state(certificate_) + ' ' + file_state(key_) + ' ' + file_state(client_ca_);
 }
 
 std::shared_ptr<const TlsSecrets> TlsFiles::current() {
