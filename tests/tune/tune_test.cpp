@@ -157,6 +157,12 @@ TEST(Tune, LuckIsNotConfirmed) {
   EXPECT_EQ(built(machine).report.won, 0u);
 }
 
+TEST(Tune, OneFastRunIsNotEnough) {
+  // The best of the first rounds, and once twice as fast as the heuristic's afterwards, but mostly slower.
+  const auto machine = std::make_shared<FakeMachine>([](const std::string& c, int run) { return !is_bands(c) ? 1000.0 : run < 7 ? 990.0 : run == 8 ? 500.0 : 1005.0; });
+  EXPECT_EQ(built(machine).report.won, 0u);
+}
+
 TEST(Tune, SlowCandidatesAreGivenUpEarly) {
   const auto machine = std::make_shared<FakeMachine>([](const std::string& c, int) { return c.find("blocking") != std::string::npos ? 10e6 : 1e6; });
   built(machine);
