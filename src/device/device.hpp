@@ -24,6 +24,7 @@ using Memory = std::shared_ptr<void>;
 enum class Place : uint8_t {
   kDevice = 0,  // the device's own; the host may not touch it
   kPinned = 1,  // the host's, which the device copies from and to without staging
+  kShared = 2,  // the host's, zeros at first, which kernels may write to; for words, not for tensors
 };
 
 // Work that was recorded once and is replayed with one call. Pointers and sizes are those of the recording.
@@ -44,6 +45,14 @@ class Stream {
   virtual Status begin_recording() = 0;
   virtual Result<std::unique_ptr<Recording>> end_recording() = 0;
   virtual Status replay(const Recording& recording) = 0;
+
+  // Where the kernels that are enqueued next store an index that lies outside of what it selects from: a word of shared memory, zero until
+  // then. Null: nobody listens.
+  void set_complaint(int64_t* word) { complaint_ = word; }
+  int64_t* complaint() const { return complaint_; }
+
+ private:
+  int64_t* complaint_ = nullptr;
 };
 
 // A point in a stream's work.

@@ -33,11 +33,12 @@ struct Context {
   bool busy = false;   // the stream has work that nobody waited for
   std::vector<bool> input_on_device, output_on_device;  // where the caller's memory of the network's inputs and outputs lies
 
-  Status wait() {
-    if (!busy) return {};
-    busy = dirty = false;
-    return stream->wait();
-  }
+  // Waits for the stream. An index that a kernel found outside of what it selects from is an error here.
+  Status wait();
+  // The word for the complaint of a command, -1: null.
+  Result<int64_t*> complaint(int32_t number);
+
+  device::Memory complaints;  // a word for each of the engine's complainers, once one has run
 };
 
 // Memory that grows, on the host (pinned where a device copies from it) or on the device.

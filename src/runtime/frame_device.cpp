@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of a run that concerns a device: copies, launches and recordings.
+#include <algorithm>
+#include <limits>
+
 #include "runtime/frame_detail.hpp"
 
 namespace carnot::runtime {
@@ -8,6 +11,30 @@ namespace {
 // Larger inputs are copied from where they lie: staging them would double the memory.
 constexpr size_t kMostStaged = size_t{64} << 20;
 }  // namespace
+
+Result<int64_t*> Context::complaint(int32_t number) {
+  if (number < 0) return nullptr;
+  if (!complaints) {
+    CARNOT_ASSIGN(complaints, on_device->device().allocate(engine->complainers().size() * sizeof(int64_t), device::Place::kShared));
+  }
+  return static_cast<int64_t*>(complaints.get()) + number;
+}
+
+Status Context::wait() {
+  if (!busy) return {};
+  busy = dirty = false;
+  CARNOT_RETURN_IF_ERROR(stream->wait());
+  if (!complaints) return {};
+  auto* const words = static_cast<int64_t*>(complaints.get());
+  const auto& complainers = engine->complainers();
+  const auto first = std::find_if(words, words + complainers.size(), [](int64_t word) { return word != 0; });
+  if (first == words + complainers.size()) return {};
+  const int64_t index = *first;
+  std::fill(words, words + complainers.size(), 0);
+  const std::string& where = complainers[static_cast<size_t>(first - words)]->where;
+  if (index == -std::numeric_limits<int64_t>::max()) return invalid("node {}: an index into an axis without elements", where);
+  return invalid("node {}: index {} lies outside of the axis that it selects from", where, index);
+}
 
 bool Frame::given_on_device(size_t input) const { return main() && input < context_.input_on_device.size() && context_.input_on_device[input]; }
 bool Frame::taken_on_device(size_t output) const { return main() && output < context_.output_on_device.size() && context_.output_on_device[output]; }
@@ -76,6 +103,8 @@ Status Frame::run_on_device(size_t index) {
   const device::Kernel& kernel = *kernel_of(index);
   if (ready.dynamic)
     CARNOT_RETURN_IF_ERROR(grow(device_workspace_, std::max(device_workspace_.capacity, kernel.workspace(ready.in, ready.out, context_.pool->threads())), Where::kDevice));
+  CARNOT_ASSIGN(int64_t* const complaint, context_.complaint(plan_.commands[index].complaint));
+  context_.stream->set_complaint(complaint);
   context_.busy = true;
   return kernel.run({ready.in, ready.out, device_workspace_.get(), context_.pool.get(), context_.stream.get()});
 }

@@ -146,6 +146,10 @@ Result<std::shared_ptr<const LoadedEngine>> LoadedEngine::create(engine::Image i
     for (const engine::Command& c : plan.commands) {
       auto command = load_command(engine->image_.program, c);
       if (!command) return std::move(command.error()).within(fmt::format("command '{}' of {}", c.kernel, c.where));
+      if (command->on_device && attr_or<int64_t>(c.params, "complains", 0) != 0) {
+        command->complaint = static_cast<int32_t>(engine->complainers_.size());
+        engine->complainers_.push_back(&c);
+      }
       loaded.commands.push_back(std::move(*command));
     }
     CARNOT_RETURN_IF_ERROR(check_pitches(loaded));

@@ -22,6 +22,7 @@ struct LoadedCommand {
   // Copies between the caller and the device: these run by themselves, since the caller's memory is another in each run.
   bool copies_input = false;
   int32_t copies_output = -1;  // the output that it gives the caller, which nothing else touches
+  int32_t complaint = -1;      // which of the engine's complaints is this command's; -1: it has none
 };
 
 struct LoadedPlan {
@@ -49,12 +50,15 @@ class LoadedEngine {
   const std::vector<LoadedPlan>& plans() const { return plans_; }
   const std::byte* constants() const { return image_.constants.data(); }
   size_t constants_size() const { return image_.constants.size(); }
+  // Commands that may complain of an index when the device's work is waited for, by the number of the complaint.
+  const std::vector<const engine::Command*>& complainers() const { return complainers_; }
   // Commands, buffers, shapes and reasons as JSON.
   std::string describe_json() const;
 
  private:
   engine::Image image_;
   std::vector<LoadedPlan> plans_;
+  std::vector<const engine::Command*> complainers_;
   mutable std::mutex mutex_;
   mutable std::map<int, std::weak_ptr<const OnDevice>> on_device_;  // by ordinal, as long as a session uses it
 };

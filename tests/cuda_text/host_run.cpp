@@ -165,6 +165,9 @@ Result<std::vector<Constant>> HostTexts::run(const Trial& trial, Memory memory) 
     CARNOT_ASSIGN(const int64_t n, evaluate(*bytes));
     place(static_cast<size_t>(n));
   }
+  // These cases have no index outside: a complaint is a mistake.
+  int64_t complaint = 0;
+  if (find_attr<int64_t>(c.params, "complains")) args.push_back(reinterpret_cast<uint64_t>(&complaint));
   for (const std::string& text : *find_attr<std::vector<std::string>>(c.params, "scalars")) {
     CARNOT_ASSIGN(const int64_t value, evaluate(text));
     args.push_back(static_cast<uint64_t>(value));
@@ -186,6 +189,7 @@ Result<std::vector<Constant>> HostTexts::run(const Trial& trial, Memory memory) 
     auto launch = reinterpret_cast<bool (*)(void*, const int64_t*, const int64_t*, const uint64_t*, size_t, bool)>(library.launch);
     if (!launch(function, grid, threads.data(), args.data(), count, fibers)) return invalid("threads wait for each other for ever");
   }
+  if (complaint != 0) return invalid("a complaint about index {}", complaint);
   std::vector<Constant> out;
   for (size_t k = 0; k < results.size(); ++k) out.push_back(Constant::copy_of(shapes[k].dtype, shapes[k].dims, results[k]));
   return out;

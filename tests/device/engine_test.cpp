@@ -267,6 +267,34 @@ TEST(Misuse, IsRefusedWithAReason) {
   expect_near(subject_session.answers(inputs), good, "after the error");
 }
 
+// The reference refuses an index outside of what it selects from; a kernel finds it while nobody looks, and the wait tells.
+TEST(Failure, AnIndexOutsideIsAnErrorOfTheWait) {
+  constexpr char text[] = R"(graph main(%x: f32[n,4], %i: i64[2]) {
+  %g = gather(axis=0) %x, %i : f32[2,4] @ "look" "Gather"
+  %e = exp %g : f32[2,4]
+  return %e "e"
+})";
+  const Built built(text, build_target());
+  Sitting sitting(built);
+  auto inputs = inputs_of(text, {{"n", 5}}, 1);
+  auto* const index = static_cast<int64_t*>(inputs[1].mutable_data());
+  const auto wanted = sitting.answers(inputs);
+  for (const int64_t bad : {int64_t{5}, int64_t{-6}, int64_t{1} << 40}) {
+    const int64_t before = index[1];
+    for (int run = 0; run < 3; ++run) {
+      index[1] = bad;
+      sitting.feed(inputs);
+      EXPECT_NE(sitting.run(), CARNOT_OK) << bad;
+      const std::string message = carnot_last_error();
+      EXPECT_NE(message.find("look"), std::string::npos) << message;
+      EXPECT_NE(message.find(std::to_string(bad)), std::string::npos) << message;
+      EXPECT_NE(carnot_session_enqueue(sitting.get()) == CARNOT_OK && carnot_session_wait(sitting.get()) == CARNOT_OK, true);
+      index[1] = before;
+      expect_near(sitting.answers(inputs), wanted, "after the error");
+    }
+  }
+}
+
 // In a process of its own: when work of the device fails, the run says so, every later run on the device does, and engines of the CPU
 // are untouched.
 TEST(Failure, OfTheDeviceLeavesTheCpuAlive) {

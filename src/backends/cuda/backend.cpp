@@ -3,6 +3,7 @@
 #include "device/backend.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "backends/cuda/launch.hpp"
 #include "backends/cuda/stream.hpp"
@@ -61,9 +62,11 @@ class CudaDevice final : public device::Device {
   Result<device::Memory> allocate(size_t bytes, device::Place place) override {
     CARNOT_CUDA_CALL(api_.cuCtxSetCurrent(context_), "the device's context");
     const size_t wanted = std::max<size_t>(bytes, 1);
-    if (place == device::Place::kPinned) {
+    if (place != device::Place::kDevice) {
       void* host = nullptr;
-      CARNOT_CUDA_CALL(api_.cuMemHostAlloc(&host, wanted, CU_MEMHOSTALLOC_PORTABLE), fmt::format("pinning {} bytes of host memory", bytes));
+      const unsigned shared = place == device::Place::kShared ? CU_MEMHOSTALLOC_DEVICEMAP : 0;
+      CARNOT_CUDA_CALL(api_.cuMemHostAlloc(&host, wanted, CU_MEMHOSTALLOC_PORTABLE | shared), fmt::format("pinning {} bytes of host memory", bytes));
+      if (shared) std::memset(host, 0, wanted);
       return device::Memory(host, [this](void* p) {
         api_.cuCtxSetCurrent(context_);
         api_.cuMemFreeHost(p);

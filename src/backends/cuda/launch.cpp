@@ -53,6 +53,7 @@ class LaunchKernel final : public Kernel {
       CARNOT_ASSIGN(workspace_, parse(*workspace));
       has_workspace_ = true;
     }
+    complains_ = attr_or<int64_t>(params, "complains", 0) != 0;
     for (const std::string& text : attr_or(params, "scalars", std::vector<std::string>())) {
       CARNOT_ASSIGN(Dim d, parse(text));
       scalars_.push_back(std::move(d));
@@ -68,7 +69,7 @@ class LaunchKernel final : public Kernel {
   }
 
   Status check_operands(size_t inputs, size_t outputs) const override {
-    const size_t given = inputs + outputs + has_workspace_ + scalars_.size();
+    const size_t given = inputs + outputs + has_workspace_ + complains_ + scalars_.size();
     if (given != parameters_ || given >= kMostArguments) return fail(Code::kDataCorrupt, "the code takes {} arguments, the command gives {}", parameters_, given);
     return {};
   }
@@ -102,6 +103,7 @@ class LaunchKernel final : public Kernel {
     for (const TensorView& v : args.in) add(reinterpret_cast<uint64_t>(v.data));
     for (const TensorView& v : args.out) add(reinterpret_cast<uint64_t>(v.data));
     if (has_workspace_) add(reinterpret_cast<uint64_t>(args.workspace));
+    if (complains_) add(reinterpret_cast<uint64_t>(args.stream->complaint()));
     for (const Dim& d : scalars_) {
       CARNOT_ASSIGN(const int64_t value, eval(d, args.in, out));
       add(static_cast<uint64_t>(value));
@@ -124,7 +126,7 @@ class LaunchKernel final : public Kernel {
   CUfunction function_ = nullptr;
   Dim grid_[3], shared_, workspace_;
   int64_t block_[3] = {1, 1, 1};
-  bool has_workspace_ = false;
+  bool has_workspace_ = false, complains_ = false;
   std::vector<Dim> scalars_;
   size_t parameters_ = 0;
 };

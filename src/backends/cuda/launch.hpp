@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuda.launch: a kernel that the compiler generated and compiled. Its entry takes the pointers of all inputs (null: absent), of all
-// outputs, of the workspace if it has one, then its scalars as long long.
+// outputs, of the workspace if it has one, of a word for complaints if it takes one, then its scalars as long long.
 #pragma once
 #include <map>
 #include <mutex>

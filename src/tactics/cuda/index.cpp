@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that find each element of the result by an index: gather, gather_elements, gather_nd, scatter_elements, scatter_nd, pad,
 // one_hot, trilu, range, constant_of_shape, reverse_sequence. An index outside its axis, which the reference refuses, is moved to the
-// nearest place: a kernel cannot fail, but it never reads what is not its own.
+// nearest place, so that the kernel never touches what is not its own, and told: the run fails when it is waited for.
 #include <algorithm>
 
 #include "ops/constant_of_shape.hpp"
@@ -21,8 +21,18 @@ namespace carnot::tactics {
 namespace {
 using namespace cuda;
 
-constexpr const char* kPlace =
-    "template <typename I> static __device__ __forceinline__ I place(long long i, I n) {\n  if (i < 0) i += n;\n  return (I)(i < 0 ? 0 : i >= n ? n - 1 : i);\n}\n";
+void declare_place(Kernel& k) {
+  k.set_complains();
+  k.helper("place",
+           "template <typename I> static __device__ __forceinline__ I place(long long i, I n, long long* complaint) {\n  const long long at = i < 0 ? i + n : i;\n"
+           "  if (at >= 0 && at < n) return (I)at;\n  if (complaint) *complaint = i;\n  return at < 0 ? (I)0 : n - 1;\n}\n");
+}
+
+// In an axis without elements there is no nearest place.
+std::string refuse_empty(Kernel& k, const Dim& n) {
+  if (n.is_constant()) return "";
+  return fmt::format("  if ({} == 0) {{\n    if (complaint) *complaint = -9223372036854775807LL;\n    return;\n  }}\n", k.value(n));
+}
 
 std::string one_each(Kernel& k, const Dim& total) {
   return fmt::format("  const I e = (I)blockIdx.x * 256 + (I)threadIdx.x;\n  if (e >= {}) return;\n", k.value(total));
@@ -33,7 +43,7 @@ Result<Candidate> gather(const Problem& p) {
   Kernel k(p);
   const std::string type = bytes_type(p.in(0).dtype);
   k.input("x", 0, type), k.input("index", 1), k.output("y", type);
-  k.helper("place", kPlace);
+  declare_place(k);
   const Shape x = k.in_shape(0), i = k.in_shape(1);
   const auto axis = static_cast<size_t>(*normalize_axis(p.node.as<ops::Gather>()->axis, x.size()));
   const Dim inner = size_of(Shape(x.begin() + static_cast<std::ptrdiff_t>(axis) + 1, x.end())), outer = size_of(Shape(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(axis)));
@@ -43,9 +53,9 @@ Result<Candidate> gather(const Problem& p) {
   while (lanes > 1 && !(inner.is_constant() && inner.value() % lanes == 0)) lanes /= 2;
   while (lanes > 1 && total.is_constant() && total.value() < lanes * 132 * 256 && lanes * static_cast<int64_t>(dtype_size(p.in(0).dtype)) > 4) lanes /= 2;
   const std::string n = k.value(x[axis]), size = k.value(inner), index = k.value(count);
-  k.body = fmt::format("  const bool wide = aligned<{}>(x) && aligned<{}>(y);\n  for (I q = (I)blockIdx.x * 256 + (I)threadIdx.x; q < {} / {}; q += (I)gridDim.x * 256) {{\n"
+  k.body = refuse_empty(k, x[axis]) + fmt::format("  const bool wide = aligned<{}>(x) && aligned<{}>(y);\n  for (I q = (I)blockIdx.x * 256 + (I)threadIdx.x; q < {} / {}; q += (I)gridDim.x * 256) {{\n"
                        "    const I e = q * {}, r = quotient<I>(e, {}), c = e - r * {}, a = quotient<I>(r, {});\n"
-                       "    const I from = (a * {} + place<I>((long long)index[r - a * {}], {})) * {} + c;\n",
+                       "    const I from = (a * {} + place<I>((long long)index[r - a * {}], {}, complaint)) * {} + c;\n",
                        lanes, lanes, k.value(total), lanes, lanes, size, size, index, n, index, n, size);
   k.body += lanes == 1 ? "    y[e] = x[from];\n  }\n"
                        : fmt::format("    if (wide) store<{}>(y + e, load<{}>(x + from));\n    else for (int j = 0; j < {}; ++j) y[e + j] = x[from + j];\n  }}\n", lanes, lanes, lanes);
@@ -56,14 +66,14 @@ Result<Candidate> gather_elements(const Problem& p) {
   Kernel k(p);
   const std::string type = bytes_type(p.in(0).dtype);
   k.input("x", 0, type), k.input("index", 1), k.output("y", type);
-  k.helper("place", kPlace);
+  declare_place(k);
   const Shape x = k.in_shape(0), i = k.in_shape(1);
   const auto axis = static_cast<size_t>(*normalize_axis(p.node.as<ops::GatherElements>()->axis, x.size()));
   Shape strides = strides_of(x);
   const Dim step = strides[axis];
   strides[axis] = 0;
-  k.body = one_each(k, size_of(i)) + unravel(k, "e", i, "c");
-  k.body += fmt::format("  y[e] = x[{} + place<I>((long long)index[e], {}) * {}];\n", dot(k, "c", strides), k.value(x[axis]), k.value(step));
+  k.body = refuse_empty(k, x[axis]) + one_each(k, size_of(i)) + unravel(k, "e", i, "c");
+  k.body += fmt::format("  y[e] = x[{} + place<I>((long long)index[e], {}, complaint) * {}];\n", dot(k, "c", strides), k.value(x[axis]), k.value(step));
   return k.finish("gather_elements", {.x = Dim::ceildiv(size_of(i), 256)});
 }
 
@@ -72,7 +82,7 @@ std::string tuple_offset(Kernel& k, const Shape& x, size_t first, size_t depth) 
   const Shape strides = strides_of(x);
   std::string text;
   for (size_t d = 0; d < depth; ++d)
-    text += fmt::format("{}place<I>((long long)tuple[{}], {}) * {}", d ? " + " : "", d, k.value(x[first + d]), k.value(strides[first + d]));
+    text += fmt::format("{}place<I>((long long)tuple[{}], {}, complaint) * {}", d ? " + " : "", d, k.value(x[first + d]), k.value(strides[first + d]));
   return text.empty() ? "0" : text;
 }
 
@@ -80,7 +90,7 @@ Result<Candidate> gather_nd(const Problem& p) {
   Kernel k(p);
   const std::string type = bytes_type(p.in(0).dtype);
   k.input("x", 0, type), k.input("index", 1), k.output("y", type);
-  k.helper("place", kPlace);
+  declare_place(k);
   const Shape x = k.in_shape(0), i = k.in_shape(1);
   const auto batch = static_cast<size_t>(p.node.as<ops::GatherNd>()->batch_dims), depth = static_cast<size_t>(i.back().value());
   Dim inner = 1, tuples = 1, data_batch = 1;
@@ -88,7 +98,8 @@ Result<Candidate> gather_nd(const Problem& p) {
   for (size_t d = batch + depth; d < x.size(); ++d) inner = inner * x[d];
   for (size_t d = batch; d + 1 < i.size(); ++d) tuples = tuples * i[d];
   const Dim total = size_of(k.out_shape());
-  k.body = one_each(k, total);
+  for (size_t d = 0; d < depth; ++d) k.body += refuse_empty(k, x[batch + d]);
+  k.body += one_each(k, total);
   k.body += fmt::format("  const I t = quotient<I>(e, {}), c = e - t * {};\n  const auto* tuple = index + t * {};\n", k.value(inner), k.value(inner), depth);
   k.body += fmt::format("  y[e] = x[quotient<I>(t, {}) * {} + {} + c];\n", k.value(tuples), k.value(data_batch), tuple_offset(k, x, batch, depth));
   return k.finish("gather_nd", {.x = Dim::ceildiv(total, 256)});
@@ -225,11 +236,11 @@ Result<Candidate> scatter_elements(const Problem& p) {
   const auto& op = *p.node.as<ops::ScatterElements>();
   Kernel k(p);
   k.input("x", 0), k.input("index", 1), k.input("updates", 2), k.output("y");
-  k.helper("place", kPlace);
+  declare_place(k);
   const Shape x = k.in_shape(0), i = k.in_shape(1);
   const auto axis = static_cast<size_t>(*normalize_axis(op.axis, x.size()));
   Shape strides = strides_of(x);
-  const std::string at = fmt::format("place<I>((long long)index[e], {}) * {}", k.value(x[axis]), k.value(strides[axis]));
+  const std::string at = fmt::format("place<I>((long long)index[e], {}, complaint) * {}", k.value(x[axis]), k.value(strides[axis]));
   strides[axis] = 0;
   const std::string declare = unravel(k, "e", i, "c");
   return scatter(p, op.reduction, declare, dot(k, "c", strides) + " + " + at, size_of(i), 1, k);
@@ -239,7 +250,7 @@ Result<Candidate> scatter_nd(const Problem& p) {
   const auto& op = *p.node.as<ops::ScatterNd>();
   Kernel k(p);
   k.input("x", 0), k.input("index", 1), k.input("updates", 2), k.output("y");
-  k.helper("place", kPlace);
+  declare_place(k);
   const Shape x = k.in_shape(0), i = k.in_shape(1);
   const auto depth = static_cast<size_t>(i.back().value());
   Dim inner = 1, tuples = 1;

@@ -139,7 +139,7 @@ Result<Candidate> Kernel::finish(std::string_view family, const Grid& grid) {
   const bool chooses = !most.is_constant();
   const std::string limit = chooses ? value(most) : "";
   if (fails_) return fail(Code::kInternal, "a dim that no operand tells");
-  const size_t given = inputs_.size() + outputs_.size() + scalars_.size() + (grid.workspace.is(0) ? 0 : 1);
+  const size_t given = inputs_.size() + outputs_.size() + scalars_.size() + (grid.workspace.is(0) ? 0 : 1) + (complains_ ? 1 : 0);
   if (given > kMostArguments) return fail(Code::kUnsupported, "{} arguments, a launch takes {}", given, kMostArguments);
 
   std::string parameters, arguments;
@@ -152,6 +152,7 @@ Result<Candidate> Kernel::finish(std::string_view family, const Grid& grid) {
   for (const Operand& o : outputs_) add(fmt::format("{}* {}", o.type, restricted), o.name);
   const bool workspace = !grid.workspace.is(0);
   if (workspace) add("char* ", "workspace");
+  if (complains_) add("long long* ", "complaint");
   for (size_t i = 0; i < scalars_.size(); ++i) add("const long long ", fmt::format("s{}", i));
 
   std::string text(text_of_types());
@@ -177,6 +178,7 @@ Result<Candidate> Kernel::finish(std::string_view family, const Grid& grid) {
               {"shared", std::string("0")},
               {"scalars", scalars_}};
   if (workspace) c.params.emplace_back("workspace", grid.workspace.str());
+  if (complains_) c.params.emplace_back("complains", int64_t{1});
   c.inputs = operands_;
   c.note = std::string(family);
   c.in_place = in_place_;

@@ -62,6 +62,8 @@ class Kernel {
 
   // Whether the operands may share memory: an output that lies on an input must not be told apart from it.
   void set_in_place() { in_place_ = true; }
+  // The body may store an index that lies outside of what it selects from to `complaint` (null: nobody listens); the run then fails.
+  void set_complains() { complains_ = true; }
   // Text in front of the body: functions, templates. Once for each name.
   void helper(std::string_view name, std::string text);
 
@@ -86,7 +88,7 @@ class Kernel {
   std::vector<std::string> scalars_;
   std::vector<Dim> sizes_;
   std::vector<std::pair<std::string, std::string>> helpers_;
-  bool fails_ = false, in_place_ = false;
+  bool fails_ = false, in_place_ = false, complains_ = false;
 };
 
 // Nested loops over `sizes` in which operands move by `strides` elements.

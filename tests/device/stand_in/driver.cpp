@@ -2,7 +2,7 @@
 // A stand-in for the NVIDIA driver (libcuda.so.1), so that the CUDA backend and engines for it are tested on machines without a GPU.
 //
 // Stricter than a GPU: work is done as late as it may be (when somebody waits for it, or memory goes), so a missing wait reads old
-// bytes; the host cannot touch the device's memory; kernels get no pointer to the host's; copies are recorded between the device and
+// bytes; the host cannot touch the device's memory; kernels get no pointer to the host's, but to words that are shared; copies are recorded between the device and
 // pinned memory alone. Kernels are CUDA text that nvrtc.cpp compiled for the host. As on a GPU, a kernel that fails ends the use of the
 // device for the rest of the process.
 #include <cuda.h>
@@ -144,9 +144,9 @@ CUresult cuMemFree(CUdeviceptr p) {
   finish_all();
   return memory.release(p) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
-CUresult cuMemHostAlloc(void** p, size_t bytes, unsigned) {
+CUresult cuMemHostAlloc(void** p, size_t bytes, unsigned flags) {
   ENTER;
-  return (*p = memory.pin(bytes)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+  return (*p = memory.pin(bytes, flags & CU_MEMHOSTALLOC_DEVICEMAP)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 CUresult cuMemFreeHost(void* p) {
   ENTER;
@@ -305,7 +305,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
     std::vector<uint64_t> values = given;
     for (uint64_t& v : values) {
       const auto number = static_cast<int64_t>(v);
-      if (number < 0 || v < kAddresses) continue;
+      if (number < 0 || v < kAddresses || memory.is_shared(v)) continue;
       char* const p = memory.is_device(v) ? memory.open(v, 0) : nullptr;
       if (!p) return CUDA_ERROR_ILLEGAL_ADDRESS;
       v = reinterpret_cast<uint64_t>(p);

@@ -58,16 +58,23 @@ char* Memory::open(uintptr_t address, size_t bytes) const {
 
 bool Memory::is_device(uintptr_t address) const { return find(address) != nullptr; }
 
-void* Memory::pin(size_t bytes) {
+void* Memory::pin(size_t bytes, bool shared) {
   void* const p = std::aligned_alloc(kAlignment, rounded(bytes, kAlignment));
   if (p) pinned_[reinterpret_cast<uintptr_t>(p)] = bytes;
+  if (p && shared) shared_[reinterpret_cast<uintptr_t>(p)] = bytes;
   return p;
 }
 
 bool Memory::unpin(void* p) {
   if (pinned_.erase(reinterpret_cast<uintptr_t>(p)) == 0) return false;
+  shared_.erase(reinterpret_cast<uintptr_t>(p));
   std::free(p);
   return true;
+}
+
+bool Memory::is_shared(uintptr_t address) const {
+  auto it = shared_.upper_bound(address);
+  return it != shared_.begin() && address - (--it)->first < it->second;
 }
 
 bool Memory::is_pinned(const void* p, size_t bytes) const {

@@ -21,8 +21,10 @@ class Memory {
   // Whether the address lies in pages of the device, a guard included.
   bool is_device(uintptr_t address) const;
 
-  void* pin(size_t bytes);
+  // `shared`: kernels may write to it.
+  void* pin(size_t bytes, bool shared);
   bool unpin(void* p);
+  bool is_shared(uintptr_t address) const;
   bool is_pinned(const void* p, size_t bytes) const;
 
  private:
@@ -36,7 +38,7 @@ class Memory {
   const Range* find(uintptr_t address) const;
 
   std::map<uintptr_t, Range> ranges_;  // by base
-  std::map<uintptr_t, size_t> pinned_;
+  std::map<uintptr_t, size_t> pinned_, shared_;
   size_t used_ = 0;
 };
 
