@@ -9,6 +9,7 @@
 #include "core/proto_json.hpp"
 #include "http/base64.hpp"
 #include "http/encoding.hpp"
+#include "http/generate.hpp"
 #include "http/infer.hpp"
 #include "web/page.hpp"
 
@@ -331,6 +332,10 @@ void model_route(Core& core, const Path& path, HttpRequest request, std::shared_
   if (last && what == "infer") {
     if (request.method != "POST") return responder->send(wrong_method("POST"));
     return infer_over_http(core, name, version, std::move(request), std::move(responder));
+  }
+  if (last && (what == "generate" || what == "generate_stream")) {
+    if (request.method != "POST") return responder->send(wrong_method("POST"));
+    return generate_over_http(core, name, version, what == "generate_stream", std::move(request), std::move(responder));
   }
   if (path.size() == at + 2 && what == "trace" && path[at + 1] == "setting") {
     auto model = core.repository.find(name, -1);

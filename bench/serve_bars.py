@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `carnot serve` owes under load, measured by `carnot load` on the same machine:
+
+    python bench/serve_bars.py [--build build] [--model NAME=model.onnx] [--window MS]
+
+1. Poisson arrivals at 70 % of the offline throughput: p99 against the latency of one request at a time.
+2. Dynamic batching against none, at 64 requests under way.
+3. A shared-memory request: time in the server besides the model's run, from the parsed header to the answer.
+
+Without --model a chain of 24 matrix products of 1024 x 1024 is served: one item reads 96 MiB of weights, so a batch profits. Prints a
+Markdown table. Nothing else should run meanwhile.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/serve"))
+from conftest import write_simple, write_slow  # noqa: E402
+
+
+class Served:
+    def __init__(self, build, repository):
+        self.carnot = build / "carnot"
+        self.process = subprocess.Popen([self.carnot, "serve", repository, "--http", "0", "--grpc", "-1", "--metrics", "-1", "--address", "127.0.0.1", "--allow-client-shm", "true"],
+                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ, CARNOT_CACHE_DIR=str(repository / ".engines")))
+        self.address, lines = None, []
+        for line in self.process.stderr:
+            lines.append(line)
+            if match := re.search(r"HTTP at (127\.0\.0\.1:\d+)", line):
+                self.address = match[1]
+                break
+        assert self.address, "".join(lines)
+        self.reader = threading.Thread(target=lambda: [None for _ in self.process.stderr], daemon=True)
+        self.reader.start()
+        while b" 200 " not in self.head("/v2/health/ready"):
+            time.sleep(0.1)
+
+    def head(self, path):
+        import socket
+        host, port = self.address.split(":")
+        with socket.create_connection((host, int(port))) as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            return s.recv(4096).split(b"\r\n")[0]
+
+    def load(self, model, *options):
+        with tempfile.NamedTemporaryFile(suffix=".json") as out:
+            subprocess.run([self.carnot, "load", self.address, "-m", model, "--json", out.name, *map(str, options)], check=True, stdout=subprocess.DEVNULL)
+            return json.load(open(out.name))["levels"][0]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[1] / "build")
+    parser.add_argument("--model", help="NAME=model.onnx with an open batch dim, instead of the chain")
+    parser.add_argument("--shape", action="append", default=[], help="as in `carnot load`")
+    parser.add_argument("--window", type=int, default=3000, help="milliseconds")
+    a = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        name, path = a.model.split("=", 1) if a.model else ("mlp", None)
+        for model, more in ((name, "dynamic_batching { }"), (name + "_alone", "")):
+            if path:
+                (folder / model / "1").mkdir(parents=True)
+                (folder / model / "1/model.onnx").symlink_to(pathlib.Path(path).resolve())
+            else:
+                write_slow(folder / model / "1/model.onnx")
+            (folder / model / "config.pbtxt").write_text("max_batch_size: 32 " + more)
+        write_simple(folder / "simple/1/model.onnx")
+        served = Served(a.build, folder)
+        shapes = [x for s in a.shape for x in ("--shape", s)]
+        common = ["-p", a.window, "-r", 6, *shapes]
+        try:
+            one = served.load(name, *common)
+            many = served.load(name, *common, "--concurrency", 64)
+            alone = served.load(name + "_alone", *common, "--concurrency", 64)
+            rate = 0.7 * many["throughput"]
+            poisson = served.load(name, *common, "--rate", round(rate, 2), "--request-distribution", "poisson")
+            shared = served.load("simple", "-p", a.window, "-r", 6, "--shared-memory", "system")
+        finally:
+            served.stop()
+    side = shared["server"][0]
+    added = side["request_us"] - side["compute_infer_us"]
+    latency, run = one["latency_us"], many["server"][0]
+    p99 = poisson["latency_us"]["p99"]
+    print("| what | measured | bar |\n|---|---|---|")
+    print(f"| one request at a time, {name} | p50 {latency['p50'] / 1000:.2f} ms | |")
+    print(f"| 64 under way, dynamic batching | {many['throughput']:.0f}/s, {run['inferences'] / max(run['executions'], 1):.1f} a run | |")
+    print(f"| 64 under way, one by one | {alone['throughput']:.0f}/s: batching gives {many['throughput'] / alone['throughput']:.2f} times | >= 2 |")
+    print(f"| Poisson, {rate:.0f}/s (70 %) | p50 {poisson['latency_us']['p50'] / 1000:.2f} ms, p99 {p99 / 1000:.2f} ms: {p99 / latency['p50']:.2f} times one request | <= 3 |")
+    print(f"| shared memory, INT32[1,16], in the server besides the run | {added:.1f} us (client: p50 {shared['latency_us']['p50']:.0f} us) | <= 25 us |")
+
+
+if __name__ == "__main__":
+    main()
