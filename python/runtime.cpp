@@ -106,6 +106,7 @@ NB_MODULE(_runtime, m) {
       .def("inputs", [](const PyEngine& e) { return describe(e.engine.inputs()); })
       .def("outputs", [](const PyEngine& e) { return describe(e.engine.outputs()); })
       .def("describe_json", [](const PyEngine& e) { return e.engine.describe_json(); })
+      .def("memory_json", [](const PyEngine& e, const std::vector<std::vector<int64_t>>& shapes, int threads) { return e.engine.memory_json(shapes, threads); })
       .def("metadata", [](const PyEngine& e, const std::string& key) -> nb::object {
         const char* text = carnot_engine_metadata(e.engine.get(), key.c_str());
         return text ? nb::object(nb::str(text)) : nb::object(nb::none());

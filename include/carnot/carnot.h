@@ -111,6 +111,14 @@ CARNOT_EXPORT const char* carnot_engine_metadata(const carnot_engine* engine, co
 /* Commands, buffers, memory and why each kernel was chosen, as JSON. */
 CARNOT_EXPORT const char* carnot_engine_describe_json(const carnot_engine* engine);
 
+/* What the engine takes of memory, as JSON: weights_bytes; for inputs of these shapes (one tensor an input, in the engine's order; only rank
+ * and dims are looked at) and so many threads (0: one per core) working_bytes, workspace_bytes and the peak: the command at which most
+ * is alive; the number of values in working memory and of those that share it (views, in_place, parts). Engines of a device also have
+ * device_working_bytes and device_peak; the device is not needed. count 0: the largest inputs that the engine admits, or, without bounds,
+ * only what no shape changes. Nothing is run. The text is valid until the thread's next call. */
+CARNOT_EXPORT carnot_status carnot_engine_memory_json(const carnot_engine* engine, const carnot_tensor* inputs, size_t count, int threads,
+                                                      const char** json);
+
 /* Working memory for the largest inputs of the engine's ranges is taken here; runs within the ranges take no more. */
 CARNOT_EXPORT carnot_status carnot_session_create(const carnot_engine* engine, const carnot_session_options* options,
                                                   carnot_session** session);

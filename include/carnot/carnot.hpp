@@ -129,6 +129,14 @@ class Engine {
     return text ? text : "";
   }
   std::string describe_json() const { return carnot_engine_describe_json(handle_); }
+  // What the engine takes of memory, as JSON, see carnot_engine_memory_json. `shapes`: one of each input, in order; none: the largest.
+  std::string memory_json(const std::vector<std::vector<int64_t>>& shapes = {}, int threads = 0) const {
+    std::vector<carnot_tensor> tensors;
+    for (const auto& dims : shapes) tensors.push_back({CARNOT_F32, dims.size(), dims.data(), nullptr, 0});
+    const char* json = nullptr;
+    check(carnot_engine_memory_json(handle_, tensors.data(), tensors.size(), threads, &json));
+    return json;
+  }
   const carnot_engine* get() const { return handle_; }
 
  private:

@@ -135,6 +135,25 @@ class Engine:
         """Commands, buffers, memory and why each kernel was chosen."""
         return json.loads(self._handle.describe_json())
 
+    def memory(self, shapes=None, threads=0):
+        """What the engine takes of memory, in bytes; nothing is run.
+
+        shapes: {input: dims}; an input that is not named has the largest size that the engine was built for, else 1 in its dynamic dims.
+        Without shapes, inputs without bounds leave out what depends on them. The result has weights_bytes; working_bytes, workspace_bytes
+        (scratch of kernels, for so many threads; 0 for one a core) and peak, the command at which most is alive; the number of values in
+        working memory, and of those that share it: views, in_place, parts.
+        """
+        if shapes is None:
+            return json.loads(self._handle.memory_json([], threads))
+        unknown = set(shapes) - {t.name for t in self.inputs}
+        if unknown:
+            raise Error(f"the engine has no input '{sorted(unknown)[0]}'")
+
+        def largest(tensor):
+            bounds = tensor.max or [-1] * len(tensor.shape)
+            return [dim if isinstance(dim, int) else max(bound, 1) for dim, bound in zip(tensor.shape, bounds)]
+        return json.loads(self._handle.memory_json([list(shapes.get(t.name, largest(t))) for t in self.inputs], threads))
+
     def __repr__(self):
         def text(tensors):
             return ", ".join(f"{t.name}: {t.dtype.name}{list(t.shape)}" for t in tensors)

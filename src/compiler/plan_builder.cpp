@@ -83,7 +83,8 @@ class PlanBuilder {
       kernels.push_back(made ? std::move(*made) : nullptr);
     }
     SharingHints hints{in_place_, [this](const Shape& shape) { return sized_before_run(shape); },
-                       [&](size_t c, bool result, size_t i) { return kernels[c] && kernels[c]->takes_pitch(result, i); }};
+                       [&](size_t c, bool result, size_t i) { return kernels[c] && kernels[c]->takes_pitch(result, i); },
+                       [this](int32_t b) { return constant_integers(b); }};
     const std::vector<int32_t> now = share_parts(plan_, hints);
     share_in_place(plan_, hints);
     if (index == 0) {
@@ -102,6 +103,15 @@ class PlanBuilder {
 
   int32_t constant_buffer(const Constant& c, Place place) {
     return add_buffer({c.dtype, BufferKind::kConstant, to_shape(c.dims), pool_.add(c), -1, 0, place});
+  }
+
+  std::optional<std::vector<int64_t>> constant_integers(int32_t b) const {
+    const Buffer& buffer = plan_.buffers[static_cast<size_t>(b)];
+    if (buffer.kind != BufferKind::kConstant || (buffer.dtype != DType::kI64 && buffer.dtype != DType::kI32)) return std::nullopt;
+    const auto piece = std::find_if(built_.constants.begin(), built_.constants.end(), [&](const engine::ConstantPiece& p) { return p.offset == buffer.offset; });
+    if (piece == built_.constants.end()) return std::nullopt;
+    auto values = to_int64s({buffer.dtype, to_dims(buffer.shape), const_cast<void*>(piece->data)});
+    return values ? std::optional(std::move(*values)) : std::nullopt;
   }
 
   Place place_of(int32_t b) const { return plan_.buffers[static_cast<size_t>(b)].place; }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace carnot::compiler {
@@ -50,7 +51,10 @@ class Parts {
 
   std::vector<int32_t> run() {
     for (size_t c = 0; c < plan_.commands.size(); ++c)
-      if (plan_.commands[c].kernel == "cpu.split") split(c);
+      if (plan_.commands[c].kernel == "cpu.split")
+        split(c);
+      else if (plan_.commands[c].kernel == "cpu.slice")
+        slice(c);
     // The last first: where concatenations grow from one another, the earlier ones come to lie in the last.
     for (size_t c = plan_.commands.size(); c-- > 0;)
       if (plan_.commands[c].kernel == "cpu.concat") concat(c);
@@ -140,6 +144,57 @@ class Parts {
     }
   }
 
+  // Where a slice begins, in elements of x, and whether it takes columns of many rows.
+  struct Cut {
+    int64_t start = 0;
+    bool rows = false;
+    bool sure = true;
+  };
+  // None if the slice leaves out something along more than one axis, or is no run of bytes or columns, or does not have constant bounds.
+  std::optional<Cut> cut_of(const Command& command) {
+    const int32_t x = command.inputs[0], y = command.outputs[0];
+    if (x < 0 || at(root_of(plan_, x)).kind != BufferKind::kTemp || !hints_.sized(at(x).shape) || at(x).dtype == DType::kString || at(x).dtype != at(y).dtype) return std::nullopt;
+    const Shape &from = at(x).shape, &to = at(y).shape;
+    auto list = [&](size_t i) { return i < command.inputs.size() && command.inputs[i] >= 0 ? hints_.constant(command.inputs[i]) : std::nullopt; };
+    auto given = [&](size_t i) { return i < command.inputs.size() && command.inputs[i] >= 0; };
+    const auto starts = list(1), axes = list(3), steps = list(4);
+    if (!starts || from.size() != to.size() || (given(3) && !axes) || (given(4) && !steps)) return std::nullopt;
+    Cut cut;
+    std::optional<size_t> cut_axis;
+    for (size_t i = 0; i < starts->size(); ++i) {
+      if ((axes && i >= axes->size()) || (steps && (i >= steps->size() || (*steps)[i] != 1))) return std::nullopt;
+      const auto axis_or = normalize_axis(axes ? (*axes)[i] : static_cast<int64_t>(i), from.size());
+      if (!axis_or) return std::nullopt;
+      const auto axis = static_cast<size_t>(*axis_or);
+      if (from[axis] == to[axis]) continue;
+      if (cut_axis || !from[axis].is_constant() || !to[axis].is_constant()) return std::nullopt;
+      cut_axis = axis;
+      const int64_t n = from[axis].value();
+      cut.start = std::clamp<int64_t>((*starts)[i] < 0 ? (*starts)[i] + n : (*starts)[i], 0, n);
+      if (to[axis].value() > n - cut.start) return std::nullopt;
+      // A small part of something large would keep all of it alive.
+      if (to[axis].value() > (int64_t{1} << 40) || to[axis].value() * 4 < n) return std::nullopt;
+    }
+    if (!cut_axis) return std::nullopt;
+    for (size_t i = 0; i < from.size(); ++i) cut.sure &= i == *cut_axis || from[i] == to[i];
+    cut.rows = !std::all_of(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(*cut_axis), [](const Dim& d) { return d.is(1); });
+    if (cut.rows && (*cut_axis + 1 != from.size() || to.back().value() < kShortestRow || row_of(at(x)) > engine::kMaxPitch)) return std::nullopt;
+    for (size_t i = *cut_axis + 1; i < from.size(); ++i)
+      if (!from[i].is_constant() || __builtin_mul_overflow(cut.start, from[i].value(), &cut.start)) return std::nullopt;
+    if (cut.start > (int64_t{1} << 45)) return std::nullopt;
+    return cut;
+  }
+
+  void slice(size_t c) {
+    const Command& command = plan_.commands[c];
+    const auto cut = cut_of(command);
+    if (!cut || !cut->sure) return;
+    const int32_t x = command.inputs[0], y = command.outputs[0];
+    if (!movable(y) || (at(x).pitch != 0 && !cut->rows) || (cut->rows && !can_spread(y))) return;
+    place(y, x, static_cast<uint64_t>(cut->start) * dtype_size(at(x).dtype), cut->rows ? row_of(at(x)) : 0);
+    viewed_.insert(c);
+  }
+
   void concat(size_t c) {
     const Command& command = plan_.commands[c];
     const int32_t y = command.outputs[0];
@@ -218,7 +273,7 @@ class Parts {
           }
         }
       }
-      if (!needed) continue;
+      if (!needed || viewed_.count(c)) continue;
       if (kept != c) plan_.commands[kept] = std::move(command);
       hints_.in_place[kept++] = hints_.in_place[c];
     }
@@ -263,6 +318,7 @@ class Parts {
   std::vector<std::vector<UseOf>> uses_;       // by buffer
   std::vector<std::vector<int32_t>> views_;    // by buffer: what lies directly inside it
   std::vector<bool> is_output_;
+  std::set<size_t> viewed_;  // slices whose results lie in their operand
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "engine/plan.hpp"
@@ -15,9 +16,11 @@ struct SharingHints {
   std::function<bool(const Shape& shape)> sized;  // the size is known before the plan runs
   // Whether the command's kernel takes an operand, or gives a result, whose rows lie apart (device::Kernel::takes_pitch).
   std::function<bool(size_t command, bool result, size_t operand)> takes_pitch;
+  // The elements of a constant of integers; none for anything else.
+  std::function<std::optional<std::vector<int64_t>>(int32_t buffer)> constant;
 };
 
-// Parts of a concatenation are written straight to their place in it, and parts of a split are read where they lie: as they are where a
+// Parts of a concatenation are written straight to their place in it, and parts of a split, and slices, are read where they lie: as they are where a
 // part is one run of bytes, as rows that lie apart (Buffer::pitch) where the last axis is joined and the kernels on both sides can. Commands
 // that have nothing left to copy go, with their hints. Buffers change their order (a buffer may only lie inside an earlier one): the result
 // tells where each of them is now.

@@ -181,6 +181,22 @@ const char* carnot_engine_metadata(const carnot_engine* engine, const char* key)
 
 const char* carnot_engine_describe_json(const carnot_engine* engine) { return engine ? engine->description.c_str() : "{}"; }
 
+carnot_status carnot_engine_memory_json(const carnot_engine* engine, const carnot_tensor* inputs, size_t count, int threads, const char** json) {
+  return guarded([&]() -> carnot::Status {
+    if (!engine || !json || (count > 0 && !inputs)) return carnot::invalid("engine, inputs or json is NULL");
+    if (threads < 0 || threads > 1024) return carnot::invalid("threads must lie in [0, 1024], got {}", threads);
+    std::vector<TensorView> views(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (inputs[i].rank > 0 && !inputs[i].dims) return carnot::invalid("the dims of input {} are NULL", i);
+      views[i].dims.assign(inputs[i].dims, inputs[i].dims + inputs[i].rank);
+    }
+    static thread_local std::string text;
+    CARNOT_ASSIGN(text, carnot::runtime::memory_json(engine->loaded, views, carnot::shared_thread_pool(threads)));
+    *json = text.c_str();
+    return {};
+  });
+}
+
 carnot_status carnot_session_create(const carnot_engine* engine, const carnot_session_options* options, carnot_session** session) {
   return guarded([&]() -> carnot::Status {
     if (!engine || !session) return carnot::invalid("engine or session is NULL");

@@ -50,7 +50,8 @@ Status Frame::grow(Block& block, size_t wanted, Where where) {
 
 const device::Kernel* Frame::kernel_of(size_t command) const {
   const LoadedCommand& c = plan_.commands[command];
-  return c.on_device ? context_.on_device->kernel(index_, command) : c.kernel.get();
+  if (!c.on_device) return c.kernel.get();
+  return context_.on_device ? context_.on_device->kernel(index_, command) : nullptr;
 }
 
 Status Frame::check_ranges(std::span<const TensorView> inputs) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/threads.hpp"
+#include "runtime/memory_report.hpp"
 #include "runtime/program.hpp"
 
 namespace carnot::runtime {
@@ -69,6 +70,9 @@ class Frame {
   // Output i of the last run; valid until the next.
   const TensorView& output(size_t i) const;
   const std::vector<Timing>& timings() const { return timings_; }
+  // What a run with inputs of these shapes would take (their data is not looked at). For a device's engine without the device too, whose
+  // kernels' scratch is then not counted.
+  Result<MemoryReport> report_memory(std::span<const TensorView> inputs);
 
  private:
   friend class RefContext;

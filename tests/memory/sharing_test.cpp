@@ -11,6 +11,7 @@
 #include "ir/interpret.hpp"
 #include "ir/text.hpp"
 #include "runtime/frame.hpp"
+#include "runtime/memory_report.hpp"
 
 namespace carnot {
 namespace {
@@ -318,6 +319,114 @@ TEST(Parts, WhatCannotMoveIsCopied) {
 })";
   EXPECT_EQ(built(kText).commands("cpu.concat"), 1);
   expect_same(kText, {{4, 16}, {4, 16}});
+}
+
+TEST(Parts, SlicesAreReadWhereTheyLie) {
+  // Columns of rows (both halves of a convolution's channels, read by kernels that know pitches), and whole rows of the first axis.
+  constexpr std::string_view kColumns = R"(graph main(%x: f32[n,16,h,w]) {
+  %v = constant f32[48,16,1,1] random {1}
+  %w = constant f32[16,24,3,3] random {2}
+  %one = constant i64[1] {1}
+  %zero = constant i64[1] {0}
+  %mid = constant i64[1] {24}
+  %end = constant i64[1] {9223372036854775807}
+  %a = conv %x, %v : f32[n,48,h,w]
+  %b = slice %a, %zero, %mid, %one : f32[n,24,h,w]
+  %c = slice %a, %mid, %end, %one : f32[n,24,h,w]
+  %d = conv(pads=[1,1,1,1]) %b, %w : f32[n,16,h,w]
+  %e = sigmoid %c : f32[n,24,h,w]
+  return %d, %e
+})";
+  const Built columns = built(kColumns);
+  EXPECT_EQ(columns.commands("cpu.slice"), 0);
+  EXPECT_EQ(runtime::report_sharing(*columns.engine).parts, 2);
+  expect_same(kColumns, {{1, 16, 4, 5}});
+  expect_same(kColumns, {{3, 16, 7, 2}});
+  constexpr std::string_view kRows = R"(graph main(%x: f32[6,8]) {
+  %back = constant i64[1] {-4}
+  %end = constant i64[1] {6}
+  %a = softmax %x : f32[6,8]
+  %b = slice %a, %back, %end : f32[4,8]
+  %c = softmax(axis=0) %b : f32[4,8]
+  return %c
+})";
+  EXPECT_EQ(built(kRows).commands("cpu.slice"), 0);
+  expect_same(kRows, {{6, 8}});
+}
+
+TEST(Parts, SlicesThatAreCopied) {
+  // With steps, along two axes, of an input, as an output, and small parts that would keep something large alive.
+  constexpr std::string_view kText = R"(graph main(%x: f32[32,16]) {
+  %zero = constant i64[1] {0}
+  %eight = constant i64[1] {8}
+  %four = constant i64[1] {4}
+  %two = constant i64[1] {2}
+  %sixteen = constant i64[1] {16}
+  %both = constant i64[2] {0, 0}
+  %ends = constant i64[2] {16, 8}
+  %a = softmax %x : f32[32,16]
+  %b = slice %a, %zero, %eight, %zero, %two : f32[4,16]
+  %c = slice %a, %both, %ends : f32[16,8]
+  %d = slice %a, %zero, %four : f32[4,16]
+  %e = slice %x, %zero, %eight : f32[8,16]
+  %f = slice %a, %eight, %sixteen : f32[8,16]
+  %g = softmax %b : f32[4,16]
+  %h = softmax %c : f32[16,8]
+  %i = softmax %d : f32[4,16]
+  %j = softmax %e : f32[8,16]
+  return %g, %h, %i, %j, %f
+})";
+  EXPECT_EQ(built(kText).commands("cpu.slice"), 5);
+  expect_same(kText, {{32, 16}});
+}
+
+TEST(Report, SaysWhatARunTakes) {
+  const Built b = built(kBranches);
+  const runtime::SharingReport sharing = runtime::report_sharing(*b.engine);
+  EXPECT_EQ(sharing.parts, 3) << "the branches";
+  EXPECT_EQ(sharing.sized_by_run, 0);
+  EXPECT_LE(sharing.views + sharing.in_place + sharing.parts, b.aliases());
+  for (const Dims& dims : {Dims{1, 16, 9, 7}, Dims{2, 16, 30, 20}}) {
+    runtime::Context context{.engine = b.engine, .pool = shared_thread_pool(2)};
+    runtime::Frame frame(context, 0);
+    std::vector<float> x(static_cast<size_t>(size_of(dims)), 1.f);
+    const std::vector<TensorView> inputs{{DType::kF32, dims, x.data()}};
+    auto report = frame.report_memory(inputs);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(context.memory_used, 0u) << "nothing is run";
+    ASSERT_TRUE(frame.run(inputs, {}, {}, nullptr));
+    EXPECT_EQ(report->host.bytes + report->host.workspace, context.memory_used);
+    // The joined image and the first convolution's operand at least; never more than the arena.
+    const uint64_t pixels = static_cast<uint64_t>(dims[0] * dims[2] * dims[3]);
+    EXPECT_GE(report->host.peak, pixels * 56 * 4);
+    EXPECT_LE(report->host.peak, report->host.bytes);
+    ASSERT_GE(report->host.peak_command, 0);
+    EXPECT_LT(static_cast<size_t>(report->host.peak_command), b.plan().commands.size());
+    EXPECT_EQ(report->device.bytes, 0u);
+  }
+}
+
+TEST(Report, PeakIsWhereMostIsAlive) {
+  // The wide product in the middle.
+  constexpr std::string_view kText = R"(graph main(%x: f32[64,16]) {
+  %v = constant f32[16,512] random {1}
+  %w = constant f32[512,16] random {2}
+  %a = softmax %x : f32[64,16]
+  %b = matmul %a, %v : f32[64,512]
+  %c = softmax %b : f32[64,512]
+  %d = matmul %c, %w : f32[64,16]
+  %e = softmax(axis=0) %d : f32[64,16]
+  return %e
+})";
+  const Built b = built(kText);
+  runtime::Context context{.engine = b.engine, .pool = shared_thread_pool(1)};
+  runtime::Frame frame(context, 0);
+  const std::vector<TensorView> inputs{{DType::kF32, {64, 16}, nullptr}};
+  auto report = frame.report_memory(inputs);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->host.peak, 64u * (512 + 16) * 4);
+  EXPECT_EQ(b.plan().commands[static_cast<size_t>(report->host.peak_command)].kernel, "cpu.gemm");
+  EXPECT_EQ(runtime::report_sharing(*b.engine).in_place, 2) << "both softmaxes behind products";
 }
 
 // ---- hostile engines -------------------------------------------------------------------------------------------------------

@@ -35,24 +35,11 @@ Constant random_input(DType dtype, const Dims& dims, std::mt19937& rng) {
 }
 
 Result<std::vector<Constant>> make_inputs(const Engine& engine, const std::vector<std::string>& texts) {
-  std::map<std::string, compiler::ShapeRange> shapes;
-  for (const std::string& text : texts) {
-    CARNOT_ASSIGN(auto shape, parse_shape(text));
-    shapes.insert(std::move(shape));
-  }
+  CARNOT_ASSIGN(const std::vector<Dims> shapes, input_shapes(engine, texts, [](const IoInfo& io, size_t a) { return io.opt.empty() || io.opt[a] < 0 ? 1 : io.opt[a]; }));
   std::mt19937 rng(0);
   std::vector<Constant> inputs;
-  for (const IoInfo& io : engine.inputs()) {
-    Dims dims = io.dims;
-    if (auto it = shapes.find(io.name); it != shapes.end()) {
-      dims = it->second.opt;
-      shapes.erase(it);
-    }
-    for (size_t a = 0; a < dims.size(); ++a)
-      if (dims[a] < 0) dims[a] = io.opt.empty() || io.opt[a] < 0 ? 1 : io.opt[a];
-    inputs.push_back(random_input(static_cast<DType>(io.dtype), dims, rng));
-  }
-  if (!shapes.empty()) return invalid("--shape names input '{}', which the engine does not have", shapes.begin()->first);
+  const std::vector<IoInfo> infos = engine.inputs();
+  for (size_t i = 0; i < infos.size(); ++i) inputs.push_back(random_input(static_cast<DType>(infos[i].dtype), shapes[i], rng));
   return inputs;
 }
 

@@ -115,6 +115,26 @@ Result<std::pair<std::string, compiler::ShapeRange>> parse_shape(const std::stri
   return std::pair{text.substr(0, colon), range};
 }
 
+Result<std::vector<Dims>> input_shapes(const Engine& engine, const std::vector<std::string>& texts, const std::function<int64_t(const IoInfo&, size_t)>& unnamed) {
+  std::map<std::string, compiler::ShapeRange> shapes;
+  for (const std::string& text : texts) {
+    CARNOT_ASSIGN(auto shape, parse_shape(text));
+    shapes.insert(std::move(shape));
+  }
+  std::vector<Dims> out;
+  for (const IoInfo& io : engine.inputs()) {
+    out.push_back(io.dims);
+    if (auto it = shapes.find(io.name); it != shapes.end()) {
+      out.back() = it->second.opt;
+      shapes.erase(it);
+    }
+    for (size_t a = 0; a < out.back().size(); ++a)
+      if (out.back()[a] < 0) out.back()[a] = unnamed(io, a);
+  }
+  if (!shapes.empty()) return invalid("--shape names input '{}', which the engine does not have", shapes.begin()->first);
+  return out;
+}
+
 Result<std::vector<std::byte>> build_model(const std::string& path, compiler::BuildOptions options, bool quiet) {
   ProgressLine line(quiet);
   line.update("import", 0.0);

@@ -2,6 +2,7 @@
 // What the subcommands of `carnot` share.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ void catch_interrupts();
 
 // "x:1x3x224x224", "x:1,3,224,224..8,3,224,224..32,3,224,224": name and range.
 Result<std::pair<std::string, compiler::ShapeRange>> parse_shape(const std::string& text);
+// The shape of each input: as these --shape options say (the middle of a range), else by `unnamed(input, axis)` where it is dynamic.
+Result<std::vector<Dims>> input_shapes(const Engine& engine, const std::vector<std::string>& texts, const std::function<int64_t(const IoInfo&, size_t)>& unnamed);
 // Imports and compiles with a progress line on a terminal.
 Result<std::vector<std::byte>> build_model(const std::string& path, compiler::BuildOptions options, bool quiet);
 // The engine of a path: an engine file is loaded; a model is built with defaults and cached under the user's cache folder.

@@ -10,6 +10,8 @@ namespace {
 
 struct Arguments {
   std::string engine, html;
+  std::vector<std::string> shapes;
+  int threads = 0;
   bool json = false;
 };
 
@@ -25,9 +27,39 @@ std::string escape(const std::string& text) {
   return out;
 }
 
+std::string megabytes(const nlohmann::json& bytes) { return fmt::format("{:.2f} MB", bytes.get<double>() / 1e6); }
+
+// Lines without a heading of their own: working memory, its peak, scratch, what shares it.
+std::vector<std::string> memory_lines(const nlohmann::json& m) {
+  std::vector<std::string> lines;
+  std::string shapes;
+  const nlohmann::json given = m.value("shapes", nlohmann::json::object());
+  for (const auto& [name, dims] : given.items()) {
+    std::string text;
+    for (const auto& d : dims) text += (text.empty() ? "" : "x") + std::to_string(d.get<int64_t>());
+    shapes += fmt::format("{}{}:{}", shapes.empty() ? "" : ", ", name, text);
+  }
+  for (const std::string prefix : {"", "device_"}) {
+    if (!m.contains(prefix + "working_bytes")) continue;
+    std::string line = fmt::format("{}{} of working memory", megabytes(m[prefix + "working_bytes"]), prefix.empty() ? "" : " on the device");
+    if (prefix.empty()) line += fmt::format(" and {} of workspace for {} on {} threads", megabytes(m["workspace_bytes"]), shapes.empty() ? "a run" : shapes, m["threads"].get<int64_t>());
+    lines.push_back(line);
+    if (!m.contains(prefix + "peak")) continue;
+    const auto& peak = m[prefix + "peak"];
+    lines.push_back(fmt::format("peak{} {} at command {}, {} {}", prefix.empty() ? "" : " on the device", megabytes(peak["bytes"]), peak["command"].get<int64_t>(), peak["kernel"].get<std::string>(),
+                                peak["where"].get<std::string>()));
+  }
+  if (!m.contains("working_bytes")) lines.push_back("depends on the inputs' sizes: name them with --shape");
+  std::string sharing = fmt::format("{} values, of which {} are views, {} lie in place of an operand, {} are parts of others", m["values"].get<int64_t>(), m["views"].get<int64_t>(), m["in_place"].get<int64_t>(),
+                                    m["parts"].get<int64_t>());
+  if (m["sized_by_run"] > 0) sharing += fmt::format("; {} more of a size that only a run tells", m["sized_by_run"].get<int64_t>());
+  lines.push_back(sharing);
+  return lines;
+}
+
 std::string as_text(const nlohmann::json& d) {
-  std::string out = fmt::format("producer   {}\ntarget     {}\nweights    {:.2f} MB\n", d["producer"].get<std::string>(), d["target"].get<std::string>(),
-                                d["constant_bytes"].get<double>() / 1e6);
+  std::string out = fmt::format("producer   {}\ntarget     {}\nweights    {}\n", d["producer"].get<std::string>(), d["target"].get<std::string>(), megabytes(d["constant_bytes"]));
+  for (const std::string& line : memory_lines(d["memory"])) out += fmt::format("memory     {}\n", line);
   for (const auto& [key, value] : d["build"].items()) out += fmt::format("{:<10} {}\n", key, value.get<std::string>());
   for (const char* kind : {"inputs", "outputs"})
     for (const auto& io : d[kind])
@@ -46,8 +78,9 @@ std::string as_text(const nlohmann::json& d) {
 std::string as_html(const nlohmann::json& d, const std::string& title) {
   std::string out = fmt::format(
       "<!doctype html><meta charset=utf-8><title>{0}</title><style>body{{font:14px sans-serif;margin:2em}}table{{border-collapse:collapse}}"
-      "td,th{{border:1px solid #ccc;padding:3px 8px;text-align:left;vertical-align:top}}.ref{{background:#fff3e0}}</style><h1>{0}</h1><p>{1}, {2:.2f} MB of weights</p>",
-      escape(title), escape(d["producer"].get<std::string>()), d["constant_bytes"].get<double>() / 1e6);
+      "td,th{{border:1px solid #ccc;padding:3px 8px;text-align:left;vertical-align:top}}.ref{{background:#fff3e0}}</style><h1>{0}</h1><p>{1}, {2} of weights</p>",
+      escape(title), escape(d["producer"].get<std::string>()), megabytes(d["constant_bytes"]));
+  for (const std::string& line : memory_lines(d["memory"])) out += fmt::format("<p>{}</p>", escape(line));
   for (const auto& plan : d["plans"]) {
     out += "<table><tr><th>#<th>kernel<th>precision<th>inputs<th>outputs<th>node<th>why</tr>";
     size_t index = 0;
@@ -63,7 +96,13 @@ std::string as_html(const nlohmann::json& d, const std::string& title) {
 
 Status inspect(const Arguments& a) {
   CARNOT_ASSIGN(const Engine engine, open_engine(a.engine, nullptr));
-  const auto description = nlohmann::json::parse(engine.describe_json());
+  auto description = nlohmann::json::parse(engine.describe_json());
+  // Without --shape the engine's own bounds hold, if it has any.
+  std::vector<Dims> shapes;
+  if (!a.shapes.empty()) {
+    CARNOT_ASSIGN(shapes, input_shapes(engine, a.shapes, [](const IoInfo& io, size_t axis) { return io.max.empty() || io.max[axis] < 0 ? 1 : io.max[axis]; }));
+  }
+  description["memory"] = nlohmann::json::parse(engine.memory_json(shapes, a.threads));
   if (!a.html.empty()) {
     std::ofstream file(a.html);
     file << as_html(description, a.engine);
@@ -81,6 +120,8 @@ void add_inspect(CLI::App& app, int* exit_code) {
   auto a = std::make_shared<Arguments>();
   CLI::App* c = app.add_subcommand("inspect", "Show what an engine (or model) consists of");
   c->add_option("engine", a->engine, "engine or ONNX file")->required();
+  c->add_option("--shape", a->shapes, "NAME:1x3x224x224: the inputs that memory is told for; dynamic dims of inputs that are not named have the largest size that the engine was built for, else 1");
+  c->add_option("--threads", a->threads, "threads that workspace is told for (0: one per core)")->capture_default_str();
   c->add_flag("--json", a->json, "print JSON");
   c->add_option("--html", a->html, "write an HTML page");
   c->callback([a, exit_code] {
