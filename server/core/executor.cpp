@@ -40,10 +40,13 @@ void Executor::work() {
       later_.erase(later_.begin());
     }
     if (line_.empty()) {
-      if (later_.empty())
+      if (later_.empty()) {
         wake_.wait(lock);
-      else
-        wake_.wait_until(lock, later_.begin()->first);
+      } else {
+        // A copy: another thread may take the entry out meanwhile, and the time is looked at again after the wait.
+        const Clock::time_point when = later_.begin()->first;
+        wake_.wait_until(lock, when);
+      }
       continue;
     }
     const std::weak_ptr<Task> next = std::move(line_.front());

@@ -266,8 +266,15 @@ class Soak:
         self.stop.set()
         for a in actors:
             a.join()
-        self.flat()
-        self.end_under_load()
+        if self.server.process.poll() is None:
+            self.flat()
+            self.end_under_load()
+        else:
+            self.problem(f"the server ended with {self.server.process.returncode}: " + "".join(self.server.lines[-30:]))
+        reports = [line for line in self.server.lines if "AddressSanitizer" in line or "runtime error" in line]
+        if reports:
+            self.problem("sanitizer: " + "".join(reports[:3]))
+            (pathlib.Path(tempfile.gettempdir()) / "carnot-soak-sanitizer.txt").write_text("".join(self.server.lines))
 
     def flat(self):
         if len(self.memory) < 20:
@@ -315,10 +322,6 @@ class Soak:
         self.counts["SIGTERM"] = f"{sum(s == 200 for s, _ in answers)} of {count} answered, the last {last - begin:.2f} s after it, the end {gone - last:.2f} s later, exit code {code}"
         if code != 0 or any(s != 200 for s, _ in answers) or gone - last > 2:
             self.problem("SIGTERM: " + self.counts["SIGTERM"] + f" {sorted({str(s) for s, _ in answers})} " + "".join(self.server.lines[-30:]))
-        reports = [line for line in self.server.lines if "AddressSanitizer" in line or "runtime error" in line]
-        if reports:
-            self.problem("sanitizer: " + "".join(self.server.lines[-80:]))
-
 
 def infer_body(a, b, binary):
     """(body, headers) of a request to `simple`."""
