@@ -27,6 +27,9 @@ namespace {
 
 using inference::ModelSequenceBatching;
 
+// How long a request may wait for a place before somebody looks whether it is still wanted.
+constexpr std::chrono::milliseconds kLook{100};
+
 template <typename T>
 std::vector<std::byte> bytes_of(T value) {
   std::vector<std::byte> out(sizeof value);
@@ -301,6 +304,7 @@ void Sequencer::submit(std::unique_ptr<Job> job, bool here) {
       sequence.waiting.push_back(std::move(job));
       ++waiting_;
       ready = next(place.id, sequence);
+      if (!sequence.slot) watch(Clock::now());
     }
   }
   if (refused) {
@@ -334,28 +338,47 @@ void Sequencer::over(const std::string& id, Hidden& turn) {
 }
 
 void Sequencer::pump() {
-  std::vector<std::unique_ptr<Job>> ready;
+  std::vector<std::unique_ptr<Job>> ready, gone;
   {
     std::lock_guard lock(mutex_);
-    watching_ = false;
     const auto now = Clock::now();
+    if (now >= watch_at_) watch_at_ = Clock::time_point::max();
     std::vector<std::string> idle;
-    for (const auto& [id, sequence] : sequences_)
-      if (!sequence->busy && sequence->waiting.empty() && now - sequence->used >= idle_) idle.push_back(id);
+    for (const auto& [id, sequence] : sequences_) {
+      // Their turn may be far off, or never come once the server is leaving.
+      std::erase_if(sequence->waiting, [&](std::unique_ptr<Job>& job) {
+        if (!executor_->abandoned() && !job->cancelled()) return false;
+        --waiting_;
+        gone.push_back(std::move(job));
+        return true;
+      });
+      if (!sequence->busy && sequence->waiting.empty() &&
+          (!sequence->open || !sequence->slot || now - sequence->used >= idle_))
+        idle.push_back(id);
+    }
     for (const std::string& id : idle)
       if (auto job = close(id)) ready.push_back(std::move(job));
     watch(now);
   }
+  for (auto& job : gone) {
+    statistics_->failed(Failure::kCanceled, job->received);
+    const Fault why = fault(Kind::kCancelled, "{}Request was cancelled", id_prefix(job->request.id));
+    job->done({.fault = &why});
+  }
   for (auto& job : ready) queue_->submit(std::move(job), false);
 }
 
-// Under the mutex: one look is ordered at a time, for when the first sequence may have been idle for too long.
+// Under the mutex: orders a look for when the first sequence may have been idle for too long; sooner if requests wait
+// for a place.
 void Sequencer::watch(Clock::time_point now) {
-  if (watching_ || sequences_.empty()) return;
-  Clock::time_point first = now + idle_;
+  if (sequences_.empty()) return;
+  Clock::time_point first = backlog_.empty() ? Clock::time_point::max() : now + kLook;
+  if (watch_at_ <= std::min(first, now + kLook)) return;
   for (const auto& [id, sequence] : sequences_) first = std::min(first, sequence->used + idle_);
-  watching_ = true;
-  executor_->post_at(std::max(first, now + std::chrono::milliseconds(1)), weak_from_this());
+  first = std::max(first, now + std::chrono::milliseconds(1));
+  if (first >= watch_at_) return;
+  watch_at_ = first;
+  executor_->post_at(first, weak_from_this());
 }
 
 size_t Sequencer::pending() const {

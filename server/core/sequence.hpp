@@ -25,7 +25,7 @@ class Sequencer : public Target, public Executor::Task, public std::enable_share
 
   void submit(std::unique_ptr<Job> job, bool here) override;
   size_t pending() const override;
-  void pump() override;  // ends sequences that have been idle for too long
+  void pump() override;  // ends sequences that have been idle for too long, drops requests that nobody waits for
   // Gives a job what the first request of a sequence has: for warm-up.
   void prepare(Job& job) const;
 
@@ -74,7 +74,7 @@ class Sequencer : public Target, public Executor::Task, public std::enable_share
   std::unordered_map<std::string, std::unique_ptr<Sequence>> sequences_;
   std::deque<std::string> backlog_;  // sequences without a slot, in order
   size_t used_slots_ = 0, waiting_ = 0;
-  bool watching_ = false;
+  Clock::time_point watch_at_ = Clock::time_point::max();  // when pump() is called next
 };
 
 }  // namespace carnot::serve

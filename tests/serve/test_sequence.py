@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sequences: requests of one sequence run in order and carry the model's state; clients see neither state nor controls."""
 import queue
+import socket
 import threading
 import time
 
@@ -175,6 +176,29 @@ def test_the_idle_make_room(c):
     for id in (1, 2):
         with pytest.raises(InferenceServerException, match="must specify the START flag"):
             history(c, 4, id)
+
+
+def test_a_server_that_leaves_does_not_wait_for_places(start, tmp_path):
+    """The place's holder never ends its sequence: who waits for the place is refused when the time to drain is over."""
+    write_accumulator(tmp_path / "one", "direct { } max_sequence_idle_microseconds: 3600000000 " + CONTROLS + STATE % "", 1)
+    s = start(tmp_path, "--drain-timeout", "1")
+    answers = []
+
+    def wait():
+        with client.InferenceServerClient(s.http) as mine:
+            try:
+                answers.append(add(mine, "one", 1, 2, start=True))
+            except InferenceServerException as e:
+                answers.append(str(e))
+
+    with client.InferenceServerClient(s.http) as c:
+        add(c, "one", 1, 1, start=True)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        s.wait(lambda: b'nv_inference_pending_request_count{model="one",version="1"} 1' in s.request("GET", "/metrics", sock=socket.create_connection(("127.0.0.1", s.ports["metrics"])))[2], "nobody waits")
+    assert s.stop(seconds=15) != 0, "a request was left"
+    thread.join()
+    assert "cancelled" in answers[0]
 
 
 BAD = {
