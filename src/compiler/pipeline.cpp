@@ -34,16 +34,18 @@ const std::vector<passes::Phase>& phases() {
        {
            "set-precision",  // every cast becomes visible
        }},
+      {"layout",
+       {
+           "channels-last",   // the layout that convolutions run in, so that what is fused later sees it
+           "simplify-views",  // its transposes meet those of the model
+           "eliminate-identities",
+       }},
       {"fuse",
        {
            "recognize-attention",  // softmax between two matrix products, with the views around it
-           "channels-last",        // the layout that convolutions run in, so that what follows sees it
-           "simplify-views",       // its transposes meet those of the model
-           "eliminate-identities",
            "fuse-epilogues",       // convolutions and matrix products with bias, residual and activation
            "fuse-pointwise",       // what element-wise work is left, in regions
        }},
-      {"layout", {}},
   };
   return list;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order of the compiler: import -> canonicalize -> precision -> fuse -> layout -> assign -> plan.
+// The order of the compiler: import -> canonicalize -> precision -> layout -> fuse -> assign -> plan.
 #pragma once
 #include "compiler/compile.hpp"
 #include "passes/pass.hpp"

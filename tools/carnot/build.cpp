@@ -88,8 +88,8 @@ void add_build(CLI::App& app, int* exit_code) {
   c->add_option("--check-tolerance", a->check_tolerance, "largest difference that --check allows, relative to an output's range (default: 1e-4 for fp32)")
       ->check(CLI::PositiveNumber);
   c->add_option("--threads", a->threads, "threads of the runs that --effort and --check make, and that kernels are tuned for; default: all cores")->check(CLI::Range(0, 1024));
-  c->add_option("--stop-after", a->stop_after, "print the graph after this phase: import canonicalize precision fuse layout assign")
-      ->check(CLI::IsMember({"import", "canonicalize", "precision", "fuse", "layout", "assign"}));
+  c->add_option("--stop-after", a->stop_after, "print the graph after this phase: import canonicalize precision layout fuse assign")
+      ->check(CLI::IsMember({"import", "canonicalize", "precision", "layout", "fuse", "assign"}));
   c->add_flag("-q,--quiet", a->quiet, "no progress, no summary");
   c->callback([a, exit_code] { *exit_code = build(*a); });
 }
