@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 
@@ -238,6 +239,56 @@ TEST(PointwiseKernels, ConversionsMatchTheScalarTypes) {
       EXPECT_EQ(y[4].as<uint8_t>()[i], truth[i]);
     }
     EXPECT_EQ(y[3].as<float>()[2], 4294967301.f);
+  }
+}
+
+// Registers are shared by results of several widths: a program gives the same whether its intermediate results are kept or not.
+TEST(PointwiseKernels, RandomProgramsOfMixedWidths) {
+  std::mt19937 rng(7);
+  const auto draw = [&](int n) { return static_cast<int>(rng() % static_cast<unsigned>(n)); };
+  const DType types[] = {DType::kF32, DType::kI32, DType::kI64, DType::kBool};
+  for (int round = 0; round < 300; ++round) {
+    PointwiseProgram p;
+    std::vector<std::pair<PointwiseOperand, DType>> values;
+    for (DType type : types) values.emplace_back(p.add_input(type), type);
+    const auto pick = [&](DType type) {  // one of this type, late ones rather than early ones
+      PointwiseOperand found = values[0].first;
+      for (const auto& [operand, dtype] : values)
+        if (dtype == type && (operand.kind == PointwiseOperand::kInput || draw(3) != 0)) found = operand;
+      return found;
+    };
+    std::vector<std::pair<PointwiseOperand, DType>> results;
+    for (int i = 0; i < static_cast<int>(PointwiseProgram::kMaxOutputs); ++i) {
+      const DType number = types[draw(3)], any = types[draw(4)];
+      const int what = draw(4);
+      if (what == 0)
+        results.emplace_back(p.add(PointwiseOp::kAdd, pick(number), pick(number)), number);
+      else if (what == 1)
+        results.emplace_back(p.add(PointwiseOp::kLess, pick(number), pick(number)), DType::kBool);
+      else if (what == 2)
+        results.emplace_back(p.add(PointwiseOp::kWhere, pick(DType::kBool), pick(number), pick(number)), number);
+      else
+        results.emplace_back(p.add_cast(any, values.back().first), any);
+      values.push_back(results.back());
+    }
+    PointwiseProgram kept = p;
+    p.add_output(results.back().second, results.back().first);
+    for (const auto& [operand, dtype] : results) kept.add_output(dtype, operand);
+    ASSERT_TRUE(p.verify().ok() && kept.verify().ok()) << kept.str();
+    for (int64_t n : {3, 37, 1000}) {
+      std::vector<float> f(static_cast<size_t>(n));
+      std::vector<int32_t> i32(f.size());
+      std::vector<int64_t> i64(f.size());
+      std::vector<uint8_t> b(f.size());
+      for (size_t i = 0; i < f.size(); ++i) f[i] = static_cast<float>(draw(9) - 4), i32[i] = draw(9) - 4, i64[i] = draw(9) - 4, b[i] = static_cast<uint8_t>(draw(2));
+      const std::vector<Constant> in = {Constant::from<float>({n}, f), Constant::from<int32_t>({n}, i32), Constant::from<int64_t>({n}, i64),
+                                        Constant::copy_of(DType::kBool, {n}, b.data())};
+      const Constant want = run(kept, in, {n}, Isa::kScalar).back();
+      for (Isa isa : isas()) {
+        const Constant got = run(p, in, {n}, isa)[0];
+        ASSERT_EQ(std::memcmp(got.data, want.data, static_cast<size_t>(n) * dtype_size(got.dtype)), 0) << p.str() << " on " << n;
+      }
+    }
   }
 }
 

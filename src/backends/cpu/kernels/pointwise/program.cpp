@@ -130,21 +130,28 @@ Status PointwiseProgram::verify() {
       code[out.value.index].output = static_cast<int>(j);
     }
   }
-  // Registers of results: the first free one, given back after the last use. An instruction may write over its own operand.
+  // Registers of results: the first free one, given back after the last use. An instruction may write over its own operand if
+  // both are equally wide: a wider result would overwrite what is still to be read.
   const int base = static_cast<int>(inputs.size() + immediates.size());
   std::vector<bool> busy;
   for (size_t i = 0; i < code.size(); ++i) {
-    for (int k = 0; k < arity_of(code[i]); ++k) {
-      const PointwiseOperand o = code[i].in[k];
-      if (o.kind == PointwiseOperand::kResult && last_use[o.index] == i && code[o.index].slot >= 0)
-        busy[static_cast<size_t>(code[o.index].slot - base)] = false;
+    const auto give_back = [&](bool same_width) {
+      for (int k = 0; k < arity_of(code[i]); ++k) {
+        const PointwiseOperand o = code[i].in[k];
+        if (o.kind != PointwiseOperand::kResult || last_use[o.index] != i || code[o.index].slot < 0) continue;
+        if ((lane_bytes(code[o.index].result) == lane_bytes(code[i].result)) == same_width) busy[static_cast<size_t>(code[o.index].slot - base)] = false;
+      }
+    };
+    give_back(true);
+    if (code[i].output < 0) {
+      size_t s = 0;
+      while (s < busy.size() && busy[s]) ++s;
+      if (s == busy.size()) busy.push_back(false);
+      busy[s] = true;
+      code[i].slot = base + static_cast<int>(s);
     }
-    if (code[i].output >= 0) continue;
-    size_t s = 0;
-    while (s < busy.size() && busy[s]) ++s;
-    if (s == busy.size()) busy.push_back(false);
-    busy[s] = last_use[i] > i;
-    code[i].slot = base + static_cast<int>(s);
+    give_back(false);
+    if (code[i].slot >= 0 && last_use[i] <= i) busy[static_cast<size_t>(code[i].slot - base)] = false;
   }
   slots_ = base + static_cast<int>(busy.size());
   if (slots_ > kMaxSlots) return invalid("pointwise program: needs {} registers, more than {}", slots_, kMaxSlots);
