@@ -6,15 +6,12 @@
 
 #include "backends/cpu/kernels/conv/conv.hpp"
 #include "ops/conv_transpose.hpp"
+#include "tactics/attributes.hpp"
 #include "tactics/cpu/support_blocking.hpp"
 #include "tactics/cpu/support_fused.hpp"
 
 namespace carnot::tactics {
 namespace {
-
-std::vector<int64_t> filled(const std::vector<int64_t>& values, size_t n, int64_t otherwise) {
-  return values.empty() ? std::vector<int64_t>(n, otherwise) : values;
-}
 
 // What both operators have in common, with pads in numbers.
 struct Window {

@@ -8,14 +8,10 @@
 #include "ops/global_max_pool.hpp"
 #include "ops/max_pool.hpp"
 #include "ops/resize.hpp"
-#include "tactics/tactic.hpp"
+#include "tactics/attributes.hpp"
 
 namespace carnot::tactics {
 namespace {
-
-std::vector<int64_t> filled(const std::vector<int64_t>& values, size_t n, int64_t otherwise) {
-  return values.empty() ? std::vector<int64_t>(n, otherwise) : values;
-}
 
 class PoolTactic final : public Tactic {
  public:

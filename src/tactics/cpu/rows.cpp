@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax, log_softmax, layer_normalization, rms_normalization, lp_normalization and reductions of f32 on the row kernels.
-#include <algorithm>
-
 #include "ops/layer_normalization.hpp"
 #include "ops/log_softmax.hpp"
 #include "ops/lp_normalization.hpp"
 #include "ops/reduce.hpp"
 #include "ops/rms_normalization.hpp"
 #include "ops/softmax.hpp"
-#include "tactics/tactic.hpp"
+#include "tactics/attributes.hpp"
 
 namespace carnot::tactics {
 namespace {
@@ -84,37 +82,12 @@ class ReduceTactic final : public Tactic {
   Refusal refuses(const Problem& p) const override {
     if (!p.op().name().starts_with("reduce_")) return "other operator";
     if (p.in(0).dtype != DType::kF32) return "only f32";
-    return axes_of(p) ? "" : "the axes are computed at run time";
+    const auto axes = reduced_axes(p);
+    if (!axes) return "the axes are computed at run time";
+    return axes->empty() && !p.in(0).shape.empty() ? "it folds no axis" : "";
   }
   Result<Candidate> build(const Problem& p, const Config&) const override {
-    return Candidate{.kernel = "cpu.reduce", .params = {{"kind", std::string(p.op().name().substr(7))}, {"axes", *axes_of(p)}}, .inputs = {Operand::of(0)}};
-  }
-
- private:
-  static std::optional<std::vector<int64_t>> axes_of(const Problem& p) {
-    const Attrs attrs = p.op().attrs();
-    std::vector<int64_t> axes;
-    if (const auto* given = find_attr<std::vector<int64_t>>(attrs, "axes")) {
-      axes = *given;
-    } else if (const Constant* c = p.constant(1)) {
-      auto ints = to_int64s(c->view());
-      if (!ints) return std::nullopt;
-      axes = *ints;
-    } else if (p.node.has(1)) {
-      return std::nullopt;
-    }
-    const size_t rank = p.in(0).shape.size();
-    if (axes.empty()) {
-      if (attr_or<int64_t>(attrs, "noop_with_empty_axes", 0)) return std::nullopt;
-      for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int64_t>(i));
-    }
-    for (int64_t& a : axes) {
-      auto axis = normalize_axis(a, rank);
-      if (!axis) return std::nullopt;
-      a = *axis;
-    }
-    std::sort(axes.begin(), axes.end());
-    return axes;
+    return Candidate{.kernel = "cpu.reduce", .params = {{"kind", std::string(p.op().name().substr(7))}, {"axes", *reduced_axes(p)}}, .inputs = {Operand::of(0)}};
   }
 };
 

@@ -5,14 +5,11 @@
 #include <algorithm>
 
 #include "ops/conv_transpose.hpp"
+#include "tactics/attributes.hpp"
 #include "tactics/cuda/support_library.hpp"
 
 namespace carnot::tactics {
 namespace {
-
-std::vector<int64_t> filled(const std::vector<int64_t>& values, size_t n, int64_t otherwise) {
-  return values.empty() ? std::vector<int64_t>(n, otherwise) : values;
-}
 
 // cuDNN's gradient knows one padding for both ends; the other follows if it stays within a stride.
 template <typename Op>

@@ -6,6 +6,7 @@
 #include "ops/arg_max.hpp"
 #include "ops/global_average_pool.hpp"
 #include "ops/global_max_pool.hpp"
+#include "tactics/attributes.hpp"
 #include "tactics/cuda/support_rows.hpp"
 #include "tactics/cuda/support_text.hpp"
 
@@ -14,25 +15,10 @@ namespace {
 using namespace cuda;
 
 std::optional<std::vector<bool>> folded_axes(const Problem& p) {
-  const Attrs attrs = p.op().attrs();
-  const size_t rank = p.in(0).shape.size();
-  std::vector<int64_t> axes;
-  if (const auto* given = find_attr<std::vector<int64_t>>(attrs, "axes")) {
-    axes = *given;
-  } else if (const Constant* c = p.constant(1)) {
-    auto ints = to_int64s(c->view());
-    if (!ints) return std::nullopt;
-    axes = *ints;
-  } else if (p.node.has(1)) {
-    return std::nullopt;
-  }
-  std::vector<bool> folded(rank, false);
-  if (axes.empty() && !attr_or<int64_t>(attrs, "noop_with_empty_axes", 0)) folded.assign(rank, true);
-  for (const int64_t a : axes) {
-    auto axis = normalize_axis(a, rank);
-    if (!axis) return std::nullopt;
-    folded[static_cast<size_t>(*axis)] = true;
-  }
+  const auto axes = reduced_axes(p);
+  if (!axes) return std::nullopt;
+  std::vector<bool> folded(p.in(0).shape.size(), false);
+  for (const int64_t a : *axes) folded[static_cast<size_t>(a)] = true;
   return folded;
 }
 

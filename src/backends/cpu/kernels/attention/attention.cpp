@@ -8,31 +8,12 @@
 #include "backends/cpu/kernels/attention/contract.hpp"
 #include "backends/cpu/kernels/gemm/block.hpp"
 #include "backends/cpu/kernels/gemm/pack.hpp"
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_ATTENTION_KERNELS(isa, name)         \
-  namespace name {                                  \
-  void fill_attention_table(AttentionTable& table); \
-  }
-#include "backends/cpu/kernels/attention/kernels.inc"
-#undef CARNOT_ATTENTION_KERNELS
-
-const AttentionTable& attention_table(Isa isa) {
-#define CARNOT_ATTENTION_KERNELS(level, name) \
-  if (isa >= Isa::level) {                    \
-    static const AttentionTable table = [] {  \
-      AttentionTable t{};                     \
-      name::fill_attention_table(t);          \
-      return t;                               \
-    }();                                      \
-    return table;                             \
-  }
-#include "backends/cpu/kernels/attention/kernels.inc"
-#undef CARNOT_ATTENTION_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(AttentionTable, attention_table, fill_attention_table)
 
 namespace {
 

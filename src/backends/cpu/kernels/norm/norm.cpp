@@ -4,32 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/norm/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_NORM_KERNELS(isa, name)    \
-  namespace name {                        \
-  void fill_norm_table(NormTable& table); \
-  }
-#include "backends/cpu/kernels/norm/kernels.inc"
-#undef CARNOT_NORM_KERNELS
-
-const NormTable& norm_table(Isa isa) {
-#define CARNOT_NORM_KERNELS(level, name) \
-  if (isa >= Isa::level) {               \
-    static const NormTable table = [] {  \
-      NormTable t{};                     \
-      name::fill_norm_table(t);          \
-      return t;                          \
-    }();                                 \
-    return table;                        \
-  }
-#include "backends/cpu/kernels/norm/kernels.inc"
-#undef CARNOT_NORM_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(NormTable, norm_table, fill_norm_table)
 
 void run_row_norm(const RowNorm& norm, ThreadPool& pool, Isa isa) {
   if (norm.cols == 0) return;

@@ -3,33 +3,14 @@
 
 #include <algorithm>
 
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/pool/contract.hpp"
 #include "backends/cpu/kernels/reduce/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_POOL_KERNELS(isa, name)    \
-  namespace name {                        \
-  void fill_pool_table(PoolTable& table); \
-  }
-#include "backends/cpu/kernels/pool/kernels.inc"
-#undef CARNOT_POOL_KERNELS
-
-const PoolTable& pool_table(Isa isa) {
-#define CARNOT_POOL_KERNELS(level, name) \
-  if (isa >= Isa::level) {               \
-    static const PoolTable table = [] {  \
-      PoolTable t{};                     \
-      name::fill_pool_table(t);          \
-      return t;                          \
-    }();                                 \
-    return table;                        \
-  }
-#include "backends/cpu/kernels/pool/kernels.inc"
-#undef CARNOT_POOL_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(PoolTable, pool_table, fill_pool_table)
 
 namespace {
 // Taps of output position o along one axis.

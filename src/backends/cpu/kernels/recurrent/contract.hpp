@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "base/cpu_features.hpp"
+
 namespace carnot::cpu {
 
 // One step of one sequence from the sums of its gates, n numbers each, one gate behind the other.
@@ -11,5 +13,6 @@ struct RecurrentTable {
   // gates z, r, n from x and from h apart: h = n + z*(before - n) with n = tanh(x_n + r*h_n).
   void (*gru)(const float* from_x, const float* from_h, const float* before, float* h, int64_t n);
 };
+const RecurrentTable& recurrent_table(Isa isa);
 
 }  // namespace carnot::cpu

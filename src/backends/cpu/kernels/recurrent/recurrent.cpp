@@ -5,34 +5,15 @@
 
 #include "backends/cpu/kernels/gemm/gemm.hpp"
 #include "backends/cpu/kernels/gemm/pack.hpp"
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/recurrent/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_RECURRENT_KERNELS(isa, name)         \
-  namespace name {                                  \
-  void fill_recurrent_table(RecurrentTable& table); \
-  }
-#include "backends/cpu/kernels/recurrent/kernels.inc"
-#undef CARNOT_RECURRENT_KERNELS
+CARNOT_ISA_TABLE(RecurrentTable, recurrent_table, fill_recurrent_table)
 
 namespace {
-const RecurrentTable& recurrent_table(Isa isa) {
-#define CARNOT_RECURRENT_KERNELS(level, name) \
-  if (isa >= Isa::level) {                    \
-    static const RecurrentTable table = [] {  \
-      RecurrentTable t{};                     \
-      name::fill_recurrent_table(t);          \
-      return t;                               \
-    }();                                      \
-    return table;                             \
-  }
-#include "backends/cpu/kernels/recurrent/kernels.inc"
-#undef CARNOT_RECURRENT_KERNELS
-  __builtin_unreachable();
-}
-
 // Scratch of one direction, in floats, each part rounded to a cache line.
 struct Scratch {
   int64_t sums, step, state, total;

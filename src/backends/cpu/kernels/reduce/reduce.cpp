@@ -5,32 +5,13 @@
 #include <cmath>
 #include <limits>
 
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/reduce/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_REDUCE_KERNELS(isa, name)      \
-  namespace name {                            \
-  void fill_reduce_table(ReduceTable& table); \
-  }
-#include "backends/cpu/kernels/reduce/kernels.inc"
-#undef CARNOT_REDUCE_KERNELS
-
-const ReduceTable& reduce_table(Isa isa) {
-#define CARNOT_REDUCE_KERNELS(level, name) \
-  if (isa >= Isa::level) {                 \
-    static const ReduceTable table = [] {  \
-      ReduceTable t{};                     \
-      name::fill_reduce_table(t);          \
-      return t;                            \
-    }();                                   \
-    return table;                          \
-  }
-#include "backends/cpu/kernels/reduce/kernels.inc"
-#undef CARNOT_REDUCE_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(ReduceTable, reduce_table, fill_reduce_table)
 
 std::optional<Reduction> parse_reduction(std::string_view name) {
   constexpr std::string_view kNames[] = {"sum", "mean", "max", "min", "prod", "l1", "l2", "sum_square", "log_sum", "log_sum_exp"};

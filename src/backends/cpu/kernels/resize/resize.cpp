@@ -5,32 +5,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/resize/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_RESIZE_KERNELS(isa, name)      \
-  namespace name {                            \
-  void fill_resize_table(ResizeTable& table); \
-  }
-#include "backends/cpu/kernels/resize/kernels.inc"
-#undef CARNOT_RESIZE_KERNELS
-
-const ResizeTable& resize_table(Isa isa) {
-#define CARNOT_RESIZE_KERNELS(level, name) \
-  if (isa >= Isa::level) {                 \
-    static const ResizeTable table = [] {  \
-      ResizeTable t{};                     \
-      name::fill_resize_table(t);          \
-      return t;                            \
-    }();                                   \
-    return table;                          \
-  }
-#include "backends/cpu/kernels/resize/kernels.inc"
-#undef CARNOT_RESIZE_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(ResizeTable, resize_table, fill_resize_table)
 
 Result<ResizeRule> ResizeRule::parse(std::string_view mode, std::string_view coordinates, std::string_view nearest) {
   constexpr std::string_view kModes[] = {"nearest", "linear", "cubic"};

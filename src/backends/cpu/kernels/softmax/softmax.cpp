@@ -3,32 +3,13 @@
 
 #include <algorithm>
 
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/softmax/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_SOFTMAX_KERNELS(isa, name)       \
-  namespace name {                              \
-  void fill_softmax_table(SoftmaxTable& table); \
-  }
-#include "backends/cpu/kernels/softmax/kernels.inc"
-#undef CARNOT_SOFTMAX_KERNELS
-
-const SoftmaxTable& softmax_table(Isa isa) {
-#define CARNOT_SOFTMAX_KERNELS(level, name) \
-  if (isa >= Isa::level) {                  \
-    static const SoftmaxTable table = [] {  \
-      SoftmaxTable t{};                     \
-      name::fill_softmax_table(t);          \
-      return t;                             \
-    }();                                    \
-    return table;                           \
-  }
-#include "backends/cpu/kernels/softmax/kernels.inc"
-#undef CARNOT_SOFTMAX_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(SoftmaxTable, softmax_table, fill_softmax_table)
 
 void run_softmax(const Softmax& s, ThreadPool& pool, Isa isa) {
   if (s.cols == 0) return;

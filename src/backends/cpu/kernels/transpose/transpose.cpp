@@ -4,32 +4,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/kernels/isa_table.hpp"
 #include "backends/cpu/kernels/transpose/contract.hpp"
 #include "base/threads.hpp"
 
 namespace carnot::cpu {
 
-#define CARNOT_TRANSPOSE_KERNELS(isa, name)        \
-  namespace name {                                 \
-  void fill_transpose_table(TransposeTable& table); \
-  }
-#include "backends/cpu/kernels/transpose/kernels.inc"
-#undef CARNOT_TRANSPOSE_KERNELS
-
-const TransposeTable& transpose_table(Isa isa) {
-#define CARNOT_TRANSPOSE_KERNELS(level, name) \
-  if (isa >= Isa::level) {                    \
-    static const TransposeTable table = [] {  \
-      TransposeTable t{};                     \
-      name::fill_transpose_table(t);          \
-      return t;                               \
-    }();                                      \
-    return table;                             \
-  }
-#include "backends/cpu/kernels/transpose/kernels.inc"
-#undef CARNOT_TRANSPOSE_KERNELS
-  __builtin_unreachable();
-}
+CARNOT_ISA_TABLE(TransposeTable, transpose_table, fill_transpose_table)
 
 namespace {
 struct Axis {
