@@ -11,7 +11,7 @@ FUZZ ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_SECONDS ?= 60
 export PYTHONPATH := $(BUILD)/python
 
-.PHONY: help setup build test test-models demo bench asan fuzz clean
+.PHONY: help setup build test test-models demo bench gpu-bundle asan fuzz clean
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -37,6 +37,9 @@ demo: build       ## read the pictures of examples/ocr (COMPARE=1: with ONNX Run
 
 bench: build      ## time Carnot, ONNX Runtime and OpenVINO side by side (MODELS="a.onnx b.onnx" or all)
 	$(PYTHON) bench/compare_cpu.py $(if $(MODELS),$(MODELS),--all) --json $(BUILD)/bench.json
+
+gpu-bundle: build ## a folder for GPU machines, build/gpu-bundle, with test-gpu and bench-gpu (GRAPHS=folder of the test graphs)
+	bench/gpu/bundle.sh $(BUILD) $(BUILD)/gpu-bundle $(GRAPHS)
 
 asan: setup       ## build with AddressSanitizer and UndefinedBehaviorSanitizer, then run the C++ tests
 	cmake --preset asan
