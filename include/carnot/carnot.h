@@ -149,7 +149,8 @@ CARNOT_EXPORT carnot_status carnot_session_wait(carnot_session* session);
 CARNOT_EXPORT carnot_status carnot_session_get_output(carnot_session* session, const char* name, carnot_tensor* tensor);
 /* Working memory held now, in bytes (weights not counted). */
 CARNOT_EXPORT size_t carnot_session_memory(const carnot_session* session);
-/* Time of each command of the last run (options.profile = 1), as JSON. */
+/* Mean time of each command over all runs (options.profile = 1), as JSON. Commands of a device run many times over, and the device's clock
+ * tells how long one takes. */
 CARNOT_EXPORT const char* carnot_session_profile_json(carnot_session* session);
 
 #ifdef __cplusplus

@@ -377,8 +377,9 @@ void Frame::set_views(const Resolved& now) {
 
 Status Frame::timed(size_t index) {
   if (!context_.profile) return run_command(index);
-  // Work of a device is timed with what it waits for: its launch, the run and the host's waking.
   CARNOT_RETURN_IF_ERROR(context_.wait());
+  if (plan_.commands[index].on_device && !current_->commands[index].dynamic) return timed_on_device(index);
+  // What sizes its results as it runs is timed with its launch and the host's waking.
   const auto begin = std::chrono::steady_clock::now();
   Status status = run_command(index);
   if (status) status = context_.wait();

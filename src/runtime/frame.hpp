@@ -106,6 +106,7 @@ class Frame {
   Status finish_outputs(std::span<void* const> bound, std::span<const size_t> bound_bytes, const std::vector<bool>& direct);
   const device::Kernel* kernel_of(size_t command) const;
   Status timed(size_t index);
+  Status timed_on_device(size_t index);
   // frame_device.cpp
   Status take_inputs(std::span<const TensorView> inputs);
   Status run_copy(size_t index);
