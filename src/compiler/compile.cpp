@@ -125,7 +125,8 @@ Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOpt
   for (const auto& v : graph->values()) v->source = v->name;
   CARNOT_ASSIGN(auto ranges, apply_shapes(*graph, options.shapes));
   const size_t nodes = graph->nodes().size();
-  CARNOT_ASSIGN(const passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
+  CARNOT_ASSIGN(passes::PrecisionSettings precision, passes::parse_precision(options.precision, options.layer_precision));
+  precision.wide_inside = target.device != "cpu";
   CARNOT_RETURN_IF_ERROR(passes::check_layer_rules(*graph, precision));
   passes::PrecisionReport precision_report;
   BuildOptions before_tuning = options;

@@ -14,8 +14,8 @@ Status stop_here(const ir::Graph& graph, const BuildOptions& options, std::strin
 namespace {
 
 // The only list of passes.
-const std::vector<passes::Phase>& phases() {
-  static const std::vector<passes::Phase> list = {
+std::vector<passes::Phase> phases(bool cuda) {
+  std::vector<passes::Phase> list = {
       {"canonicalize",
        {
            "fold-constants",         // what depends on weights alone is computed now
@@ -47,6 +47,11 @@ const std::vector<passes::Phase>& phases() {
            "fuse-pointwise",       // what element-wise work is left, in regions
        }},
   };
+  if (cuda) {
+    // A GPU has fast attention in 16 bits, and launches cost more than arithmetic.
+    auto& precision = list[1].passes;
+    precision.insert(precision.begin(), {"recognize-attention", "merge-projections", "merge-lookups"});
+  }
   return list;
 }
 
@@ -57,7 +62,7 @@ Status run_pipeline(ir::Graph& graph, const BuildOptions& options, const passes:
   passes::ManagerOptions manager;
   manager.context = context;
   manager.cancelled = [&] { return options.progress && !options.progress("passes", 0.3); };
-  for (const passes::Phase& phase : phases()) {
+  for (const passes::Phase& phase : phases(options.device != "cpu")) {
     CARNOT_ASSIGN(const auto reports, passes::run_phases(graph, {&phase, 1}, manager));
     (void)reports;
     CARNOT_RETURN_IF_ERROR(stop_here(graph, options, phase.name));

@@ -25,11 +25,16 @@ enum class Kind {
   kCompute,    // runs by the network's type
   kPointwise,  // element-wise: narrow when an operand is
   kFollow,     // moves elements, or pools them: narrow when all operands are
+  kBounded,    // computes in f32 inside and gives numbers of ordinary size: narrow when its first operand is
   kKeep,       // keeps the model's type
 };
 
-Kind kind_of(const ir::Node& node) {
+bool is_norm(std::string_view name) { return one_of(name, {"layer_normalization", "rms_normalization", "group_normalization", "instance_normalization"}); }
+
+Kind kind_of(const ir::Node& node, bool wide_inside) {
   const std::string_view name = node.op.name();
+  if (wide_inside && name == "sdpa") return Kind::kCompute;
+  if (wide_inside && node.outputs.size() == 1 && (is_norm(name) || name == "softmax" || name == "reduce_mean" || name == "reduce_max")) return Kind::kBounded;
   if (one_of(name, {"conv", "conv_transpose", "matmul", "gemm"})) return Kind::kCompute;
   if (name == "cast") return Kind::kKeep;
   if (node.op.info().pointwise) {
@@ -46,7 +51,11 @@ Kind kind_of(const ir::Node& node) {
 }
 
 // Whether operand i has the type of the operator's results, rather than a type of its own.
-bool has_result_type(const ir::Node& node, size_t i) { return node.op.name() != "resize" || i == 0; }
+bool has_result_type(const ir::Node& node, size_t i) {
+  const std::string_view name = node.op.name();
+  if (name == "sdpa") return i < 3;
+  return i == 0 || (name != "resize" && !is_norm(name));
+}
 
 // Whether operand i is what the operator works on, and not a table or a filler.
 bool is_data(const ir::Node& node, size_t i) { return !one_of(node.op.name(), {"gather", "pad", "expand", "slice", "resize", "tile"}) || i == 0; }
@@ -110,11 +119,17 @@ class Typing {
   DType wanted(const ir::Node& node) {
     const DType narrow = settings_.network;
     if (narrow == DType::kF32) return DType::kInvalid;
-    const Kind kind = kind_of(node);
+    const Kind kind = kind_of(node, settings_.wide_inside);
     if (kind == Kind::kKeep) return DType::kInvalid;
     if (kind == Kind::kCompute) {
-      const bool wide = std::any_of(node.inputs.begin(), node.inputs.end(), [&](const ir::Value* v) { return wide_.count(v) > 0; });
+      bool wide = false;
+      for (size_t i = 0; i < node.inputs.size(); ++i) wide = wide || (has_result_type(node, i) && wide_.count(node.inputs[i]) > 0);
       return exchangeable(node.in(0)->dtype()) && !wide ? narrow : DType::kInvalid;
+    }
+    if (kind == Kind::kBounded) {
+      const ir::Value* x = node.in(0);
+      const bool narrowed = x->dtype() == narrow || (x->producer && is_widening(*x->producer, narrow));
+      return narrowed && !wide_.count(x) ? narrow : DType::kInvalid;
     }
     size_t floats = 0, narrowed = 0;
     bool wide = false, table = false;

@@ -6,6 +6,8 @@
 // takes the type that its operands have. Softmax, normalisations, reductions, functions that overflow soon, all that finds indices or
 // coordinates, recurrences and control flow keep the model's type unless a rule names them. So does element-wise work whose constants
 // the narrow type cannot hold (a mask of -3.4e38), and what is computed from it until a softmax or the like bounds it again.
+// Where the device computes in f32 inside (PrecisionSettings::wide_inside), normalisations, softmax and means take a narrow operand as it is,
+// and attention runs by the network's type; their scales, biases and masks keep the model's.
 #pragma once
 #include "passes/pass.hpp"
 

@@ -25,6 +25,8 @@ struct LayerRule {
 struct PrecisionSettings {
   DType network = DType::kF32;  // f32: what no rule names stays as the model has it
   bool tf32 = false;            // products may round their operands to 10 bits, where the device has such units
+  // The device's attention, softmax, normalizations and means compute in f32 whatever their operands are: narrow operands cost them nothing.
+  bool wide_inside = false;
   std::vector<LayerRule> layers;
 
   bool asks_nothing() const { return network == DType::kF32 && layers.empty(); }
