@@ -114,35 +114,38 @@ class DepthwiseTactic final : public Tactic {
     const Dim total = size_of(space);
     const size_t n = w.rank();
     k.body += fmt::format("  const I e = (I)blockIdx.x * 128 + (I)threadIdx.x;\n  if (e >= {}) return;\n", k.value(total)) + unravel(k, "e", space, "p");
-    k.body += fmt::format("  const I ch = p{} * {}, first = p{} * {};\n  const bool wide = aligned<{}>(x) && aligned<{}>(w) && aligned<{}>(y);\n  {} sums[{}][{}];\n#pragma unroll\n  for (int i = 0; i < {}; ++i)\n#pragma unroll\n    for (int j = 0; j < {}; ++j) sums[i][j] = 0;\n",
-                          n + 1, lanes, n, run, lanes, lanes, lanes, type, run, lanes, run, lanes);
-    // Outer taps as loops, the columns of the last axis unrolled.
-    std::string close, at = fmt::format("p0 * {}", k.value(w.channels * size_of(w.in))), number;
+    k.body += fmt::format("  const I ch = p{} * {}, first = p{} * {};\n  {} sums[{}][{}];\n#pragma unroll\n  for (int i = 0; i < {}; ++i)\n#pragma unroll\n    for (int j = 0; j < {}; ++j) sums[i][j] = 0;\n", n + 1, lanes, n,
+                          run, type, run, lanes, run, lanes);
+    // Outer taps as loops, the columns of the last axis unrolled. What lies outside is read as 0 rather than left out: a branch around a
+    // load would keep the next one from being under way.
+    std::string open, close, at = fmt::format("p0 * {}", k.value(w.channels * size_of(w.in))), number, within = "true";
     const Shape steps = w.in_strides();
     for (size_t a = 0; a + 1 < n; ++a) {
-      k.body += fmt::format("#pragma unroll\n  for (int t{} = 0; t{} < {}; ++t{}) {{\n    const I i{} = p{} * {} - {} + t{} * {};\n    if (i{} < 0 || i{} >= {}) continue;\n", a, a, w.kernel[a], a, a, a + 1, w.strides[a],
-                            k.value(w.pads[a]), a, w.dilations[a], a, a, k.value(w.in[a]));
+      open += fmt::format("#pragma unroll\n  for (int t{} = 0; t{} < {}; ++t{}) {{\n    const I i{} = p{} * {} - {} + t{} * {};\n", a, a, w.kernel[a], a, a, a + 1, w.strides[a], k.value(w.pads[a]), a, w.dilations[a]);
       at += fmt::format(" + i{} * {}", a, k.value(steps[a]));
+      within += fmt::format(" && i{} >= 0 && i{} < {}", a, a, k.value(w.in[a]));
       int64_t rest = 1;
       for (size_t b = a + 1; b < n; ++b) rest *= w.kernel[b];
       number += fmt::format("t{} * {} + ", a, rest);
       close += "  }\n";
     }
-    const std::string pack = fmt::format("Pack<{}, {}>", storage_type(t), lanes);
-    auto read_pack = [&](const char* name, const std::string& from) {
-      return fmt::format("{} {};\n    if (wide) {} = load<{}>({});\n    else for (int j = 0; j < {}; ++j) {}.v[j] = ({})[j];\n", pack, name, name, lanes, from, lanes, name, from);
-    };
-    // Each column is read once and goes into every window that holds it.
-    k.body += fmt::format("    {} taps[{}];\n#pragma unroll\n    for (int t = 0; t < {}; ++t) {{\n    {}    taps[t] = v;\n    }}\n", pack, kw, kw, read_pack("v", fmt::format("w + ({}t) * {} + ch", number, channels)));
-    k.body += fmt::format("#pragma unroll\n    for (int q = 0; q < {}; ++q) {{\n    const I i = first * {} - {} + q;\n    if (i < 0 || i >= {}) continue;\n    {}", span, sw, k.value(w.pads.back()), k.value(w.in.back()),
-                          read_pack("v", fmt::format("x + {} + i * {} + ch", at, k.value(steps.back()))));
-    k.body += fmt::format("#pragma unroll\n    for (int r = 0; r < {}; ++r) {{\n      const int d = q - r * {};\n      if (d < 0 || d % {} != 0 || d / {} >= {}) continue;\n#pragma unroll\n      for (int j = 0; j < {}; ++j) sums[r][j] += up(v.v[j]) * up(taps[d / {}].v[j]);\n    }}\n    }}\n{}",
-                          run, sw, dw, dw, kw, lanes, dw, close);
+    const std::string pack = fmt::format("Pack<{}, {}>", storage_type(t), lanes), stored = storage_type(p.out().dtype);
     std::string flat = "p0";
     for (size_t a = 0; a + 1 < n; ++a) flat = fmt::format("({} * {} + p{})", flat, k.value(w.out[a]), a + 1);
-    const std::string stored = storage_type(p.out().dtype);
-    k.body += fmt::format("#pragma unroll\n  for (int r = 0; r < {}; ++r) {{\n    if (first + r >= {}) break;\n    const I at = ({} * {} + first + r) * {} + ch;\n    Pack<{}, {}> out;\n#pragma unroll\n    for (int j = 0; j < {}; ++j) out.v[j] = finish(sums[r][j], at + j, ch + j);\n"
-                          "    if (wide) store<{}>(y + at, out);\n    else for (int j = 0; j < {}; ++j) y[at + j] = out.v[j];\n  }}\n", run, k.value(cols), flat, k.value(cols), channels, stored, lanes, lanes, lanes, lanes);
+    auto work = [&](bool wide) {
+      const auto read_pack = [&](const std::string& to, const std::string& from) {
+        return wide ? fmt::format("{} = load<{}>({});\n", to, lanes, from) : fmt::format("for (int j = 0; j < {}; ++j) {}.v[j] = ({})[j];\n", lanes, to, from);
+      };
+      std::string text = open + fmt::format("    {} taps[{}], row[{}];\n#pragma unroll\n    for (int t = 0; t < {}; ++t) {}", pack, kw, span, kw, read_pack("taps[t]", fmt::format("w + ({}t) * {} + ch", number, channels)));
+      // Each column is read once and goes into every window that holds it.
+      text += fmt::format("#pragma unroll\n    for (int q = 0; q < {}; ++q) {{\n      const I i = first * {} - {} + q;\n      const bool inside = {} && i >= 0 && i < {};\n      const I from = inside ? {} + i * {} + ch : 0;\n      {}#pragma unroll\n      for (int j = 0; j < {}; ++j)\n        if (!inside) row[q].v[j] = down<{}>(({})0);\n    }}\n", span, sw,
+                          k.value(w.pads.back()), within, k.value(w.in.back()), at, k.value(steps.back()), read_pack("row[q]", "x + from"), lanes, storage_type(t), type);
+      text += fmt::format("#pragma unroll\n    for (int r = 0; r < {}; ++r)\n#pragma unroll\n      for (int t = 0; t < {}; ++t)\n#pragma unroll\n        for (int j = 0; j < {}; ++j) sums[r][j] += up(row[r * {} + t * {}].v[j]) * up(taps[t].v[j]);\n{}", run, kw, lanes, sw, dw, close);
+      return text + fmt::format("#pragma unroll\n  for (int r = 0; r < {}; ++r) {{\n    if (first + r >= {}) break;\n    const I at = ({} * {} + first + r) * {} + ch;\n    Pack<{}, {}> out;\n#pragma unroll\n    for (int j = 0; j < {}; ++j) out.v[j] = finish(sums[r][j], at + j, ch + j);\n    {}  }}\n", run,
+                                k.value(cols), flat, k.value(cols), channels, stored, lanes, lanes, wide ? fmt::format("store<{}>(y + at, out);\n", lanes) : fmt::format("for (int j = 0; j < {}; ++j) y[at + j] = out.v[j];\n", lanes));
+    };
+    if (lanes == 1) k.body += work(false);
+    else k.body += fmt::format("  if (aligned<{}>(x) && aligned<{}>(w) && aligned<{}>(y)) {{\n{}  }} else {{\n{}  }}\n", lanes, lanes, lanes, work(true), work(false));
     return k.finish("depthwise", {.x = Dim::ceildiv(total, 128), .threads = 128});
   }
 };

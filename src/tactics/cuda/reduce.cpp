@@ -77,7 +77,7 @@ Result<Candidate> reduce(const Problem& p, std::string_view kind, const std::vec
   const bool wide = r.contiguous && !r.columns && r.length.is_constant() && lanes > 1 && r.length.value() % lanes == 0 && r.length.value() >= lanes * r.group;
   auto loop = [&](const std::string& body) {
     const std::string one = fmt::format("  for (I f = lane; f < length; f += kGroup) {{\n{}    const {} v = ({})up(x[base + {}]);\n    {}\n  }}\n", r.step(k), f.type, f.type, r.at(k), body);
-    if (!wide) return "#pragma unroll 4\n" + one;
+    if (!wide) return std::string(r.columns ? "#pragma unroll 16\n" : "#pragma unroll 4\n") + one;
     return fmt::format("  if (aligned<{}>(x)) {{\n#pragma unroll 2\n  for (I q = lane; q < length / {}; q += kGroup) {{\n    const auto pack = load<{}>(x + base + q * {});\n#pragma unroll\n"
                        "    for (int j = 0; j < {}; ++j) {{\n      const {} v = ({})up(pack.v[j]);\n      {}\n    }}\n  }}\n  }} else {{\n{}  }}\n",
                        lanes, lanes, lanes, lanes, lanes, f.type, f.type, body, one);

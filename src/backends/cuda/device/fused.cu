@@ -167,6 +167,8 @@ EPILOGUE(bf16, __nv_bfloat16, 8)
 STAGE(2, unsigned short)
 STAGE(4, unsigned)
 
+extern "C" __global__ void carnot_columns_2(const unsigned short* x, unsigned short* y, long long count, Columns a) { columns(x, y, count, a); }
+extern "C" __global__ void carnot_columns_8(const uint2* x, uint2* y, long long count, Columns a) { columns(x, y, count, a); }
 extern "C" __global__ void carnot_columns_4(const float* x, float* y, long long count, Columns a) { columns(x, y, count, a); }
 extern "C" __global__ void carnot_columns_16(const float4* x, float4* y, long long count, Columns a) { columns(x, y, count, a); }
 
@@ -179,3 +181,6 @@ extern "C" __global__ void carnot_columns_16(const float4* x, float4* y, long lo
 SOFTMAX(f32, float)
 SOFTMAX(f16, __half)
 SOFTMAX(bf16, __nv_bfloat16)
+
+#include "attention.cuh"
+#include "recurrent.cuh"

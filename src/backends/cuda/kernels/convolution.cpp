@@ -221,8 +221,11 @@ class CudnnPlan final : public ConvolutionPlan {
     }
     const int64_t pixels = columns_.pixels, depth = taps * c_.in_channels;
     constexpr int64_t kMostColumns = int64_t{64} << 20;  // elements
-    if (!plain && (c_.type != DType::kF32 || pixels > kMostColumns / depth)) return;
-    columns_bytes_ = plain ? 0 : (static_cast<size_t>(pixels * depth) * 4 + 255) / 256 * 256;
+    // In 16 bits cuDNN is slow where pixels have a few channels only: pictures that are cut into patches.
+    const bool odd = c_.type != DType::kF32 && c_.in_channels % 8 != 0 && depth % 8 == 0;
+    if (!plain && ((c_.type != DType::kF32 && !odd) || pixels > kMostColumns / depth)) return;
+    columns_.element = dtype_size(c_.type);
+    columns_bytes_ = plain ? 0 : (static_cast<size_t>(pixels * depth) * columns_.element + 255) / 256 * 256;
     Product p{.type = c_.type, .out_type = c_.type, .tf32 = c_.tf32, .m = pixels, .n = c_.out_channels, .k = depth, .trans_w = true, .alignment = c_.alignment};
     p.lda = p.ldw = depth;
     p.ldd = p.ldr = c_.out_channels;

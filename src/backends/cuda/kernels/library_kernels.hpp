@@ -15,5 +15,6 @@ Result<std::unique_ptr<device::Kernel>> make_gemm(const Attrs& params);         
 Result<std::unique_ptr<device::Kernel>> make_conv(const Attrs& params);            // cuda.conv
 Result<std::unique_ptr<device::Kernel>> make_conv_transpose(const Attrs& params);  // cuda.conv_transpose
 Result<std::unique_ptr<device::Kernel>> make_sdpa(const Attrs& params);            // cuda.sdpa
+Result<std::unique_ptr<device::Kernel>> make_recurrent(const Attrs& params);       // cuda.recurrent
 
 }  // namespace carnot::cuda

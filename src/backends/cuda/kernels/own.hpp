@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda.h>
 
+#include "backends/cuda/kernels/attention_graph.hpp"
 #include "backends/cuda/kernels/epilogue.hpp"
 #include "base/dtype.hpp"
 
@@ -20,8 +21,9 @@ struct Staging {
 };
 Status launch_stage(CUstream stream, DType dtype, const void* x, void* y, const Staging& staging);
 
-// What a convolution reads for each of its `pixels` output pixels, of f32: y[pixels][taps][channels], x channels-last.
+// What a convolution reads for each of its `pixels` output pixels: y[pixels][taps][channels], x channels-last.
 struct Columns {
+  size_t element = 4;  // bytes: 2 or 4
   int64_t pixels = 0, channels = 1;
   int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1}, stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, before[3] = {0, 0, 0};
 };
@@ -39,5 +41,19 @@ struct MaskedSoftmax {
   int64_t causal_shift = 0;  // query i sees keys up to i + causal_shift
 };
 Status launch_softmax(CUstream stream, DType dtype, const float* scores, void* probabilities, const MaskedSoftmax& softmax);
+
+// Attention in one launch, the mask and its kin as in MaskedSoftmax; f16 and bf16, heads of 32, 64, 96 or 128 elements that adjoin.
+// `alignment`: of all operands, in bytes.
+bool can_launch_attention(const Attention& attention, int alignment);
+Status launch_attention(CUstream stream, const Attention& attention, const MaskedSoftmax& softmax, const void* q, const void* k, const void* v, void* y);
+
+// The steps of an lstm or gru, from what the inputs give to each; device/recurrent.cuh says how the operands lie. From sm_90 on.
+struct Recurrence {
+  bool lstm = true;
+  int64_t hidden = 0, units = 0, time = 0, batch = 0, directions = 1, first_reversed = 1;
+  const float *x = nullptr, *r = nullptr, *r_bias = nullptr, *h0 = nullptr, *c0 = nullptr;
+  float *y = nullptr, *y_h = nullptr, *y_c = nullptr;
+};
+Status launch_recurrence(CUstream stream, const Recurrence& recurrence);
 
 }  // namespace carnot::cuda

@@ -14,7 +14,7 @@ namespace carnot::cuda {
 namespace {
 
 constexpr size_t kMaxWorkspace = size_t{32} << 20;  // what the vendor recommends for Hopper
-constexpr int kMaxAlgorithms = 8;
+constexpr int kMaxAlgorithms = 16;
 
 Result<cudaDataType> data_type(DType type) {
   switch (type) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuda.sdpa: y = softmax(scale * q @ k^T + mask) @ v per batch and head, with heads lying anywhere: the operator sdpa, and its parameters.
-// f16 and bf16 without a mask run on cuDNN's fused attention where it takes the case; everything else as product, softmax, product.
+// f16 and bf16 run in one launch: with a mask, causal, or short by a kernel of our own, else by cuDNN's fused attention; everything else as
+// product, softmax, product.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -28,8 +29,9 @@ struct SdpaParams {
   bool zero_nan = false, tf32 = false;
 };
 
-// What runs for one set of shapes: the fused graph, or two products around a softmax.
+// What runs for one set of shapes: our kernel, the fused graph, or two products around a softmax.
 struct Prepared {
+  std::optional<Attention> own;
   std::shared_ptr<AttentionGraph> fused;
   std::shared_ptr<ProductPlan> scores, result;
   std::vector<BatchAxis> scores_loop, result_loop;
@@ -37,7 +39,7 @@ struct Prepared {
   int64_t q_offset = 0, k_offset = 0, v_offset = 0;  // elements
   size_t scores_bytes = 0, probabilities_bytes = 0, product_bytes = 0;
   bool no_keys = false;  // then the result is 0
-  size_t workspace() const { return fused ? fused->workspace() : scores_bytes + probabilities_bytes + product_bytes; }
+  size_t workspace() const { return own ? 0 : fused ? fused->workspace() : scores_bytes + probabilities_bytes + product_bytes; }
 };
 
 class SdpaKernel final : public Kernel {
@@ -62,6 +64,11 @@ class SdpaKernel final : public Kernel {
     const void *q = data(0, p->q_offset), *k = data(1, p->k_offset), *v = data(2, p->v_offset);
     const void* mask = has_mask(args.in) ? args.in[3].data : nullptr;
     void* y = args.out[0].data;
+    if (p->own) {
+      MaskedSoftmax softmax = p->softmax;
+      softmax.mask = mask;
+      return launch_attention(stream, *p->own, softmax, q, k, v, y);
+    }
     if (p->fused) return p->fused->run(stream, q, k, v, y, args.workspace);
     auto* scores = static_cast<std::byte*>(args.workspace);
     std::byte* probabilities = p->probabilities_bytes ? scores + p->scores_bytes : scores;
@@ -125,6 +132,12 @@ class SdpaKernel final : public Kernel {
     const MaskedSoftmax& s = prepared->softmax;
     for (const int64_t offset : {a.q.offset, a.k.offset, a.v.offset})
       while (alignment > 1 && offset * static_cast<int64_t>(dtype_size(type)) % alignment) alignment /= 2;
+    // cuDNN is faster where there is much to do, and knows no mask.
+    const bool plain = !params_.zero_nan && !has_mask(in) && !s.causal;
+    if (can_launch_attention(a, alignment) && (!plain || (a.k.length <= 512 && a.q.batch * a.q.heads * a.q.length <= 16384))) {
+      prepared->own = a;
+      return prepared;
+    }
     if ((type == DType::kF16 || type == DType::kBF16) && !params_.zero_nan && !has_mask(in) && !s.causal && a.k.batch == a.q.batch && alignment == 16) {
       auto fused = AttentionGraph::get(a);
       if (fused) {
