@@ -15,11 +15,11 @@ STAND_IN = BUILD / "tests" / "stand_in"
 sys.path.insert(0, str(ROOT / "scripts"))
 import models
 
-# The vendor's kernels; and generated convolutions, which take too long where threads take turns: they run on the CPU, in the middle
+# The vendor's kernels and those compiled beforehand; and generated convolutions, which take too long where threads take turns: they run on the CPU, in the middle
 # of the engine.
-LIBRARIES = "cuda.gemm,cuda.conv,cuda.sdpa"
+LIBRARIES = "cuda.gemm,cuda.conv,cuda.sdpa,cuda.recurrent"
 CONVOLUTIONS = "cuda.conv_tile,cuda.conv_depthwise"
-# What each has: gathers, concatenations and products; recurrence on the host; sizes that only the run knows, If, and hundreds of
+# What each has: gathers, concatenations and products; recurrence, on the host here; sizes that only the run knows, If, and hundreds of
 # changes between host and device.
 NAMES = ["dlrm.ts", "dlrm.dynamo", "gru_speech.ts", "lstm_bi.ts", "ssdlite320.ts"]
 
