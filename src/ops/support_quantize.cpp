@@ -52,10 +52,13 @@ size_t ScaleIndex::at(size_t i) const {
 
 Status expect_scales(const InferCtx& ctx, const OpInfo& info, int64_t axis, int64_t block_size) {
   const Shape &x = ctx.shape(0), &scale = ctx.shape(1);
-  if (ctx.has(2) && ctx.rank(2) != scale.size())
+  // One number may be written as [] or [1], and the other of the two otherwise: exporters do.
+  const auto one = [](const Shape& shape) { return shape.empty() || (shape.size() == 1 && shape[0].is(1)); };
+  const bool both_one = ctx.has(2) && one(scale) && one(ctx.shape(2));
+  if (ctx.has(2) && !both_one && ctx.rank(2) != scale.size())
     return invalid("{} and {} must have one shape, got {} and {}", operand(info, 1), operand(info, 2), to_string(scale),
                    to_string(ctx.shape(2)));
-  if (ctx.has(2))
+  if (ctx.has(2) && !both_one)
     for (size_t k = 0; k < scale.size(); ++k)
       CARNOT_RETURN_IF_ERROR(expect_dim(ctx, info, 2, k, scale[k], "the shape of the scale"));
   if (block_size < 0) return invalid("attribute 'block_size' is {}; it must not be negative", block_size);

@@ -78,7 +78,12 @@ Result<Facts> recurrent_facts(const RecurrentAttrs& attrs, const OpInfo& info, c
   for (size_t i : {1, 2, 3, 5}) CARNOT_RETURN_IF_ERROR(expect_same_dtype(ctx, info, i));
   const Shape& x = ctx.shape(0);
   const auto dirs = static_cast<int64_t>(directions(attrs.direction));
-  const Dim time = x[attrs.layout ? 1 : 0], batch = x[attrs.layout ? 0 : 1], &input = x[2];
+  const Dim time = x[attrs.layout ? 1 : 0], &input = x[2];
+  // A batch that x leaves open may be known of the initial state.
+  Dim batch = x[attrs.layout ? 0 : 1];
+  for (size_t i : {5, 6})
+    if (!batch.is_constant() && ctx.has(i) && ctx.rank(i) == 3 && ctx.shape(i)[attrs.layout ? 0 : 1].is_constant())
+      batch = ctx.shape(i)[attrs.layout ? 0 : 1];
   if (attrs.hidden_size && (*attrs.hidden_size < 1 || *attrs.hidden_size > (int64_t{1} << 30)))
     return invalid("attribute 'hidden_size' is {}; it must be positive", *attrs.hidden_size);
   const Dim hidden = attrs.hidden_size ? Dim(*attrs.hidden_size) : ctx.shape(2)[2];
@@ -120,6 +125,8 @@ Status run_recurrent(const RecurrentAttrs& attrs, EvalCtx& ctx, int64_t gates, b
              rows = static_cast<size_t>(gates) * hidden;
   auto optional = [&](size_t i, size_t size) -> Result<std::vector<double>> {
     if (!ctx.has(i)) return std::vector<double>(size, 0.0);
+    if (static_cast<size_t>(ctx.in[i].size()) != size)
+      return invalid("input {} has shape {}, which does not fit x of shape {}", i, to_string(ctx.in[i].dims), to_string(xd));
     return to_doubles(ctx.in[i]);
   };
   CARNOT_ASSIGN(const auto x, to_doubles(ctx.in[0]));
@@ -135,6 +142,7 @@ Status run_recurrent(const RecurrentAttrs& attrs, EvalCtx& ctx, int64_t gates, b
   std::vector<int64_t> lengths(batch, static_cast<int64_t>(time));
   if (ctx.has(4)) {
     CARNOT_ASSIGN(lengths, to_int64s(ctx.in[4]));
+    if (lengths.size() != batch) return invalid("input 4 ('sequence_lens') has {} elements for a batch of {}", lengths.size(), batch);
     for (int64_t n : lengths)
       if (n < 0 || n > static_cast<int64_t>(time))
         return invalid("input 4 ('sequence_lens') holds {}, outside [0, {}]", n, time);

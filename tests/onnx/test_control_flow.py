@@ -46,6 +46,20 @@ g (int64 n, float[k] x) => (float[m] y, float[l] lengths) {
   }> (n, yes, x)
 }"""
 
+# The carried value begins as a number and becomes a matrix; the body does not read it.
+WRITTEN = HEAD + """
+g (int64 n, float[k] x) => (float[a, b] y, float[m, k] s) {
+  yes = Constant <value = bool {1}> ()
+  nothing = Constant <value = float {7.0}> ()
+  y, s = Loop <body = b (int64 i, bool go, float v) => (bool go_on, float[a, b] w, float[k] t) {
+    go_on = Identity (go)
+    axes = Constant <value = int64[1] {0}> ()
+    step = CastLike (i, x)
+    t = Add (x, step)
+    w = Unsqueeze (t, axes)
+  }> (n, yes, nothing)
+}"""
+
 # A loop in a loop; the inner one uses values of both outer graphs.
 NESTED = HEAD + """
 g (int64 n, float[k] x) => (float[k] y) {
@@ -109,6 +123,13 @@ def test_loop_ends_by_its_condition():
 def test_a_carried_value_may_grow():
     check(GROWS, np.array(4), f32(2))
     check(GROWS, np.array(1), f32(1))
+
+
+def test_a_carried_value_that_is_only_written_may_gain_axes():
+    check(WRITTEN, np.array(1), f32(3))
+    check(WRITTEN, np.array(4), f32(5))
+    y, s = carnot.backend.prepare(onnx.parser.parse_model(WRITTEN)).run([np.array(0), f32(3)])
+    assert np.asarray(y).tolist() == [[7]] and s.shape == (0, 3)
 
 
 def test_loop_in_a_loop():

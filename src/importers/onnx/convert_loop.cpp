@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loop and Scan: the body takes all outer values that it uses as further inputs. Import folds what it knows, so the body is imported
 // again as long as its own results show that a carried value does not keep its shape.
+#include <algorithm>
+#include <numeric>
+
 #include "importers/onnx/node.hpp"
 
 namespace carnot::onnx {
 namespace {
+
+bool only_written(const ir::Graph& body, size_t input) {
+  const ir::Value* value = body.inputs()[input];
+  return value->uses.empty() && std::find(body.outputs().begin(), body.outputs().end(), value) == body.outputs().end();
+}
+
+// `value` with axes of 1 before its own, up to this rank.
+Result<ir::Value*> with_rank(NodeContext& n, ir::Value* value, size_t rank) {
+  if (value->rank() >= rank) return value;
+  std::vector<int64_t> axes(rank - value->rank());
+  std::iota(axes.begin(), axes.end(), 0);
+  return n.emit1("unsqueeze", {value, n.ints(axes)});
+}
 
 // Body `attr` whose inputs first..first+count) come back as its outputs from `returned` on.
 Result<Body> carried_body(NodeContext& n, std::string_view attr, ops::Facts& params, size_t first, size_t returned, size_t count) {
@@ -18,6 +34,12 @@ Result<Body> carried_body(NodeContext& n, std::string_view attr, ops::Facts& par
     for (size_t i = 0; i < count; ++i) {
       Shape& in = params[first + i].shape;
       const Shape& out = outputs[returned + i]->shape();
+      // A value that the body only writes has the rank that the body gives it; exporters begin with any number.
+      if (in.size() < out.size() && only_written(*body.graph, first + i)) {
+        while (in.size() < out.size()) in.insert(in.begin(), Dim(1));
+        changes[i].assign(in.size(), false);
+        again = true;
+      }
       if (in.size() != out.size())
         return fail(Code::kUnsupported, "carried value {} has shape {} before and {} after a run of the body: ranks must agree", i, to_string(in),
                     to_string(out));
@@ -49,6 +71,9 @@ Outputs loop(NodeContext& n) {
   }
   const size_t carried = inputs.size() - 2;
   CARNOT_ASSIGN(Body body, carried_body(n, "body", params, 2, 1, carried));
+  for (size_t i = 2; i < inputs.size(); ++i) {
+    CARNOT_ASSIGN(inputs[i], with_rank(n, inputs[i], params[i].shape.size()));
+  }
   return add(n, "loop", std::move(inputs), std::move(body), {{"num_carried", static_cast<int64_t>(carried)}});
 }
 
