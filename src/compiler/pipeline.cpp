@@ -36,6 +36,7 @@ std::vector<passes::Phase> phases(bool cuda) {
        }},
       {"layout",
        {
+           "lower-quantize",  // as element-wise work, through which layouts pass
            "channels-last",   // the layout that convolutions run in, so that what is fused later sees it
            "simplify-views",  // its transposes meet those of the model
            "eliminate-identities",
