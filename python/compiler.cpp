@@ -9,6 +9,11 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <tuple>
 
 #include "carnot/network.hpp"
@@ -72,10 +77,23 @@ carnot::BuildSettings to_settings(const Settings& s) {
   return out;
 }
 
+// An aligned array, which engines are read from in place. What has been moved is given back on the way: an engine exists once.
 nb::object as_array(std::vector<std::byte> bytes) {
-  auto* owned = new std::vector<std::byte>(std::move(bytes));
-  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<std::byte>*>(p); });
-  return nb::cast(nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>(reinterpret_cast<uint8_t*>(owned->data()), {owned->size()}, owner));
+  constexpr size_t kStep = 16 << 20, kPage = 64 << 10;
+  const size_t size = bytes.size();
+  auto* const to = static_cast<std::byte*>(std::aligned_alloc(64, (size + 64) / 64 * 64));
+  if (!to) throw std::bad_alloc();
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
+  uintptr_t given = (begin + kPage - 1) / kPage * kPage;
+  for (size_t at = 0; at < size; at += kStep) {
+    const size_t end = std::min(size, at + kStep);
+    std::memcpy(to + at, bytes.data() + at, end - at);
+    const uintptr_t until = (begin + end) / kPage * kPage;
+    if (until > given) (void)madvise(reinterpret_cast<void*>(given), until - given, MADV_DONTNEED);
+    given = std::max(given, until);
+  }
+  nb::capsule owner(to, [](void* p) noexcept { std::free(p); });
+  return nb::cast(nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>(reinterpret_cast<uint8_t*>(to), {size}, owner));
 }
 
 // Runs a build without the GIL; an exception raised by a callback or a signal comes before the build's own.

@@ -41,21 +41,26 @@ nb::object as_array(Memory memory, size_t size) {
 
 // An engine and, when it was not loaded from a file, its bytes.
 struct PyEngine {
-  Memory bytes;
+  Bytes bytes;  // what they were given as, where that is aligned ...
+  Memory copy;  // ... else a copy
   size_t size = 0;
   carnot::Engine engine;
 
   static PyEngine* load(const std::string& path) {
     nb::gil_scoped_release release;
-    return new PyEngine{nullptr, 0, carnot::Engine::load(path)};
+    return new PyEngine{Bytes(), nullptr, 0, carnot::Engine::load(path)};
   }
   static PyEngine* from_bytes(const Bytes& data) {
-    nb::gil_scoped_release release;
-    Memory copy = aligned_copy(data.data(), data.size());
-    carnot::Engine engine = carnot::Engine::load(copy.get(), data.size());
-    return new PyEngine{std::move(copy), data.size(), std::move(engine)};
+    const bool aligned = reinterpret_cast<uintptr_t>(data.data()) % 64 == 0;
+    auto [copy, engine] = [&] {
+      nb::gil_scoped_release release;
+      Memory memory = aligned ? nullptr : aligned_copy(data.data(), data.size());
+      carnot::Engine loaded = carnot::Engine::load(aligned ? static_cast<const void*>(data.data()) : memory.get(), data.size());
+      return std::pair(std::move(memory), std::move(loaded));
+    }();
+    return new PyEngine{aligned ? data : Bytes(), std::move(copy), data.size(), std::move(engine)};
   }
-  nb::bytes raw() const { return nb::bytes(static_cast<const char*>(bytes.get()), size); }
+  nb::bytes raw() const { return nb::bytes(copy ? static_cast<const char*>(copy.get()) : reinterpret_cast<const char*>(bytes.data()), size); }
 };
 
 nb::list describe(const std::vector<carnot::IoInfo>& ios) {

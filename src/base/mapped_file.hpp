@@ -17,6 +17,8 @@ class MappedFile {
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  // Gives back the memory of whole pages within this part; they are read again from the file if somebody looks. For parts of bytes() alone.
+  static void forget(const void* data, size_t size);
 
  private:
   MappedFile(void* data, size_t size) : data_(data), size_(size) {}

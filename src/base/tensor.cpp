@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/tensor.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <new>
 
@@ -13,6 +15,15 @@ AlignedPtr aligned_allocate(size_t bytes) {
 
 Constant Constant::allocate(DType dtype, Dims dims) {
   Constant c{dtype, std::move(dims), nullptr, nullptr};
+  // Large weights come and go while a network is built: as mappings of their own they leave no holes in the heap.
+  constexpr size_t kMappedBytes = 1 << 20;
+  if (const size_t bytes = c.bytes(); bytes >= kMappedBytes) {
+    void* const pages = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) throw std::bad_alloc();
+    c.data = pages;
+    c.owner = std::shared_ptr<void>(pages, [bytes](void* p) { ::munmap(p, bytes); });
+    return c;
+  }
   AlignedPtr memory = aligned_allocate(c.bytes());
   if (!memory) throw std::bad_alloc();
   c.data = memory.get();

@@ -82,9 +82,21 @@ Status keep_shapes_on_host(ir::Graph& graph, Assignment& assignment) {
   return {};
 }
 
+// Weights exist once: as they came, or as a kernel wants them.
+void release_packed(const ir::Graph& graph, const ir::Node& node, const tactics::Candidate& candidate) {
+  constexpr size_t kLarge = 64 << 10;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    ir::Value* const v = node.inputs[i];
+    if (!v || !v->constant || v->uses.size() != 1 || v->constant->bytes() < kLarge || graph.is_output(v)) continue;
+    if (std::any_of(candidate.inputs.begin(), candidate.inputs.end(), [&](const tactics::Operand& o) { return o.input == static_cast<int32_t>(i); })) continue;
+    v->constant->data = nullptr;
+    v->constant->owner.reset();
+  }
+}
+
 }  // namespace
 
-Status assign(ir::Graph& graph, const tactics::Target& target, Assignment& assignment, const std::function<Status()>& step) {
+Status assign(ir::Graph& graph, const tactics::Target& target, Assignment& assignment, const std::function<Status()>& step, bool frugal) {
   const bool with_device = target.device != "cpu";
   for (size_t round = 0; round < 8; ++round) {
     bool again = false;
@@ -104,7 +116,8 @@ Status assign(ir::Graph& graph, const tactics::Target& target, Assignment& assig
         continue;
       }
       if (!choice.tactic)
-        for (auto& body : node->bodies) CARNOT_RETURN_IF_ERROR(assign(*body, target, assignment, step));
+        for (auto& body : node->bodies) CARNOT_RETURN_IF_ERROR(assign(*body, target, assignment, step, frugal));
+      if (frugal && choice.tactic) release_packed(graph, *node, choice.candidate);
       assignment.emplace(node, std::move(choice));
     }
     if (!again) return with_device ? keep_shapes_on_host(graph, assignment) : Status();

@@ -136,12 +136,14 @@ Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOpt
 
   Assignment assignment;
   size_t done = 0;
+  // Who tunes packs weights again, and who stops here prints them.
+  const bool frugal = effort == tactics::Effort::kHeuristic && options.timing_cache.empty() && options.stop_after.empty();
   CARNOT_RETURN_IF_ERROR(assign(*graph, target, assignment, [&]() -> Status {
     ++done;
     if (before_tuning.progress && !before_tuning.progress("assign", 0.5 + 0.4 * std::min(1.0, static_cast<double>(done) / static_cast<double>(graph->nodes().size() + 1))))
       return fail(Code::kCancelled, "the build was cancelled");
     return {};
-  }));
+  }, frugal && target.device == "cpu"));
   std::map<std::string, std::string> tuned;
   CARNOT_RETURN_IF_ERROR(tune_choices(*graph, target, effort, options, assignment, tuned));
   CARNOT_RETURN_IF_ERROR(stop_here(*graph, options, "assign"));
@@ -156,7 +158,10 @@ Result<Compiled> compile_traced(std::unique_ptr<ir::Graph> graph, const BuildOpt
   record_precision(precision, precision_report, built.program.build);
   CARNOT_LOG(1, "build", "{} nodes -> {} commands, {} of them on the reference", nodes, built.program.plans[0].commands.size(), reference);
   if (options.progress && !options.progress("plan", 0.95)) return fail(Code::kCancelled, "the build was cancelled");
-  CARNOT_ASSIGN(std::vector<std::byte> bytes, engine::write_bytes(built.program, built.constants, code));
+  // From here on the pieces alone hold the weights.
+  assignment.clear();
+  graph.reset();
+  CARNOT_ASSIGN(std::vector<std::byte> bytes, engine::write_bytes(built.program, std::move(built.constants), code));
   return Compiled{std::move(bytes), std::move(built.value_sources)};
 }
 

@@ -35,8 +35,7 @@ class ConstantPool {
       if (piece.data == c.data || c.bytes() == 0 || std::memcmp(piece.data, c.data, c.bytes()) == 0) return piece.offset;
     }
     by_size_.emplace(c.bytes(), built_.constants.size());
-    built_.constants.push_back({next_, c.data, c.bytes()});
-    built_.owners.push_back(c.owner);
+    built_.constants.push_back({next_, c.data, c.bytes(), c.owner});
     const uint64_t at = next_;
     next_ += (c.bytes() + 63) / 64 * 64;
     return at;

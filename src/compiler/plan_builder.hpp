@@ -18,7 +18,6 @@ using Assignment = std::map<const ir::Node*, tactics::Choice>;
 struct BuiltProgram {
   engine::Program program;
   std::vector<engine::ConstantPiece> constants;
-  std::vector<std::shared_ptr<const void>> owners;  // keep the pieces alive
   std::vector<std::string> sources;  // of the code that commands name by index
   std::vector<std::string> value_sources;  // by buffer of plan 0: ir::Value::source
 };

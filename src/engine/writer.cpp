@@ -126,7 +126,7 @@ Status write_all(int fd, const void* data, size_t size) {
 
 }  // namespace
 
-Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<const ConstantPiece> constants, std::span<const std::byte> code) {
+Result<std::vector<std::byte>> write_bytes(const Program& program, std::vector<ConstantPiece> constants, std::span<const std::byte> code) {
   const std::vector<uint8_t> metadata = MetadataBuilder().build(program, code);
   uint64_t constants_size = 0;
   for (const ConstantPiece& piece : constants) constants_size = std::max<uint64_t>(constants_size, piece.offset + piece.size);
@@ -148,14 +148,25 @@ Result<std::vector<std::byte>> write_bytes(const Program& program, std::span<con
 
   std::vector<std::byte> file;
   try {
-    file.resize(total);  // gaps stay zero: same bytes every time
+    file.reserve(total);
   } catch (const std::bad_alloc&) {
     return fail(Code::kOutOfMemory, "no memory for an engine of {} bytes", total);
   }
-  std::memcpy(file.data() + header.metadata_offset, metadata.data(), metadata.size());
-  for (const ConstantPiece& piece : constants)
-    if (piece.size > 0) std::memcpy(file.data() + header.constants_offset + piece.offset, piece.data, piece.size);
-  if (!code.empty()) std::memcpy(file.data() + code_offset, code.data(), code.size());
+  // Gaps are zero: same bytes every time. The memory fills as it is written, and each piece goes when it is there: weights are large.
+  const auto append = [&file](uint64_t at, const void* data, size_t size) {
+    CARNOT_CHECK(at >= file.size());
+    file.resize(at);
+    const auto* const from = static_cast<const std::byte*>(data);
+    file.insert(file.end(), from, from + size);
+  };
+  append(header.metadata_offset, metadata.data(), metadata.size());
+  std::sort(constants.begin(), constants.end(), [](const ConstantPiece& a, const ConstantPiece& b) { return a.offset < b.offset; });
+  for (ConstantPiece& piece : constants) {
+    if (piece.size > 0) append(header.constants_offset + piece.offset, piece.data, piece.size);
+    piece.owner.reset();
+  }
+  file.resize(header.constants_offset + constants_size);
+  if (!code.empty()) append(code_offset, code.data(), code.size());
   header.metadata_hash = XXH3_64bits(metadata.data(), metadata.size());
   header.constants_hash = XXH3_64bits(file.data() + header.constants_offset, constants_size);
   std::memcpy(file.data(), &header, sizeof(header));
@@ -176,8 +187,8 @@ Status write_file(const std::string& path, std::span<const std::byte> bytes) {
   return {};
 }
 
-Status write_file(const std::string& path, const Program& program, std::span<const ConstantPiece> constants) {
-  CARNOT_ASSIGN(const std::vector<std::byte> bytes, write_bytes(program, constants));
+Status write_file(const std::string& path, const Program& program, std::vector<ConstantPiece> constants) {
+  CARNOT_ASSIGN(const std::vector<std::byte> bytes, write_bytes(program, std::move(constants)));
   return write_file(path, bytes);
 }
 

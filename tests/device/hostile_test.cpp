@@ -44,8 +44,7 @@ struct Parts {
     return c.params.emplace_back(name, int64_t{0}).second;
   }
   Result<std::vector<std::byte>> bytes() const {
-    const engine::ConstantPiece piece{0, constants.data(), constants.size()};
-    return engine::write_bytes(program, {&piece, 1}, code);
+    return engine::write_bytes(program, {{0, constants.data(), constants.size()}}, code);
   }
 };
 

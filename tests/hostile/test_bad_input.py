@@ -4,6 +4,7 @@ import os
 import pathlib
 import struct
 import subprocess
+import time
 
 import numpy as np
 import onnx
@@ -218,6 +219,18 @@ def test_truncated_engine(tmp_path, engine):
     for size in [0, 1, 7, 8, 63, 64, 65, len(data) // 2, len(data) - 1]:
         path.write_bytes(data[:size])
         refused("run", path, says=("cut.engine",))
+
+
+def test_engine_cut_while_it_runs(tmp_path):
+    weights = numpy_helper.from_array(np.ones((512, 512), np.float32), "w")
+    model = save(tmp_path / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], [value("x", [1, 512])], [value("y", None)], [weights])
+    engine = tmp_path / "m.engine"
+    assert carnot("build", model, "-o", engine).returncode == 0
+    running = subprocess.Popen([CARNOT, "bench", engine, "--seconds", "50"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    os.truncate(engine, 0)
+    _, message = running.communicate(timeout=60)
+    assert running.returncode == 1 and "cut short while it was in use" in message
 
 
 def test_engine_of_a_later_version(tmp_path, engine):

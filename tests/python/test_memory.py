@@ -3,9 +3,12 @@
 import json
 import pathlib
 import subprocess
+import sys
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import carnot
 
@@ -76,3 +79,26 @@ def test_inspect_shows_it(tmp_path):
     assert "of working memory" in (tmp_path / "a.html").read_text()
     refused = command("inspect", engine, "--shape", "z:1x2")
     assert refused.returncode == 1 and "'z'" in refused.stderr
+
+
+BUILD_AND_RUN = """
+import sys, numpy, carnot
+def peak(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
+idle = peak()
+engine = carnot.build(sys.argv[1])
+engine.run({"x": numpy.ones((1, 2048), numpy.float32)})
+print(peak() - idle)
+"""
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_a_build_holds_the_weights_once(tmp_path, external):
+    weights = [numpy_helper.from_array(np.random.default_rng(i).standard_normal((2048, 2048), np.float32), f"w{i}") for i in range(4)]
+    nodes = [helper.make_node("MatMul", [f"x{i}" if i else "x", f"w{i}"], [f"x{i + 1}"]) for i in range(4)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2048]) for name in ("x", "x4")]
+    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], weights), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(model, tmp_path / "m.onnx", save_as_external_data=external, location="m.data")
+    done = subprocess.run([sys.executable, "-c", BUILD_AND_RUN, tmp_path / "m.onnx"], capture_output=True, text=True, timeout=300,
+                          env={"PYTHONPATH": str(pathlib.Path(carnot.__file__).parents[1])})
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.3 * 64 + 30

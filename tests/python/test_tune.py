@@ -16,7 +16,7 @@ def network():
     x = net.input("x", "f32", ["batch", 16, 14, 14])
     rng = np.random.default_rng(1)
     for layer in range(3):
-        x = net.relu(net.conv(x, rng.standard_normal((32, 16 if layer == 0 else 32, 3, 3), np.float32), pads=[1, 1, 1, 1], name=f"conv{layer}"))
+        x = net.relu(net.conv(x, rng.standard_normal((128, 16 if layer == 0 else 128, 3, 3), np.float32), pads=[1, 1, 1, 1], name=f"conv{layer}"))
     net.output(x, "y")
     return net
 
@@ -49,6 +49,7 @@ def test_a_full_cache_times_nothing_and_gives_the_same_bytes(tmp_path):
     assert bytes_of(first, tmp_path / "a") == bytes_of(second, tmp_path / "b") and cache.read_text() == kept
     replayed = carnot.build(network(), timing_cache=cache)
     assert (replayed.tuning.timed, replayed.tuning.cached) == (0, 2)
+    assert replayed.describe()["plans"] == first.describe()["plans"]
 
 
 def test_refusals(tmp_path):

@@ -23,6 +23,13 @@ namespace {
 std::atomic<bool> stop{false};
 void on_signal(int) { stop = true; }
 
+// Models and engines are mapped: where somebody cuts such a file short, there is nothing to read any more.
+void on_lost_page(int) {
+  constexpr char kText[] = "carnot: error: a model or an engine was cut short while it was in use; write a new file and rename it over the old one\n";
+  (void)!::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  ::_exit(kRefused);
+}
+
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
@@ -75,6 +82,7 @@ bool interrupted() { return stop; }
 void catch_interrupts() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGBUS, on_lost_page);
 }
 
 int report(const Error& error) {
@@ -170,10 +178,13 @@ Result<Engine> open_engine(const std::string& path, double* build_seconds, const
   compiler::BuildOptions options;
   if (!device.empty()) options.device = device;
   const auto begin = std::chrono::steady_clock::now();
-  CARNOT_ASSIGN(const std::vector<std::byte> bytes, build_model(path, options, false));
+  CARNOT_ASSIGN(std::vector<std::byte> bytes, build_model(path, options, false));
   if (build_seconds) *build_seconds = seconds_since(begin);
   std::filesystem::create_directories(folder, error);
-  if (!folder.empty() && engine::write_file(cached, bytes)) return Engine::load(cached);
+  if (!folder.empty() && engine::write_file(cached, bytes)) {
+    std::vector<std::byte>().swap(bytes);
+    return Engine::load(cached);
+  }
   // No cache to write to: run from memory that stays until the program ends, since engines read constants in place.
   carnot_engine* handle = nullptr;
   AlignedPtr copy = aligned_allocate(bytes.size());

@@ -29,6 +29,7 @@ void add_load(CLI::App& app, int* exit_code);
 int report(const Error& error);
 // True after Ctrl-C or SIGTERM.
 bool interrupted();
+// From now on those two are noted, and a mapped file that is cut short ends the program with a message and kRefused.
 void catch_interrupts();
 
 // "x:1x3x224x224", "x:1,3,224,224..8,3,224,224..32,3,224,224": name and range.

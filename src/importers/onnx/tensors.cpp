@@ -75,9 +75,9 @@ Result<Constant> Tensors::constant(const TensorProto& t) try {
     if (t.is_external) {
       std::shared_ptr<const void> owner;
       CARNOT_ASSIGN(const std::string_view raw, external(t, bytes, owner));
-      return from_raw(*dtype, t.dims, raw, owner);
+      return from_raw(*dtype, t.dims, raw, owner, true);
     }
-    if (t.has_raw) return from_raw(*dtype, t.dims, t.raw, owner_);
+    if (t.has_raw) return from_raw(*dtype, t.dims, t.raw, owner_, mapped_);
     switch (*dtype) {
       case DType::kF32: return from_list(*dtype, t.dims, *size, t.float_data, "float_data");
       case DType::kF64: return from_list(*dtype, t.dims, *size, t.double_data, "double_data");
@@ -93,7 +93,7 @@ Result<Constant> Tensors::constant(const TensorProto& t) try {
   return fail(Code::kOutOfMemory, "no memory for tensor '{}' of shape {}", t.name.substr(0, 200), to_string(t.dims));
 }
 
-Result<Constant> Tensors::from_raw(DType dtype, Dims dims, std::string_view raw, const std::shared_ptr<const void>& owner) {
+Result<Constant> Tensors::from_raw(DType dtype, Dims dims, std::string_view raw, const std::shared_ptr<const void>& owner, bool mapped) {
   const size_t bytes = static_cast<size_t>(size_of(dims)) * dtype_size(dtype);
   if (raw.size() != bytes) return invalid("shape {} of {} needs {} bytes, there are {}", to_string(dims), dtype_name(dtype), bytes, raw.size());
   if (dtype == DType::kBool) {
@@ -103,8 +103,14 @@ Result<Constant> Tensors::from_raw(DType dtype, Dims dims, std::string_view raw,
     return c;
   }
   const bool aligned = reinterpret_cast<uintptr_t>(raw.data()) % dtype_size(dtype) == 0;
-  if (!owner || !aligned || bytes == 0) return Constant::copy_of(dtype, std::move(dims), raw.data());
-  return Constant{dtype, std::move(dims), raw.data(), owner};
+  // Pages of the file count as this process's memory until they are given back: after the copy, or with the constant.
+  if (!owner || !aligned || bytes == 0) {
+    Constant c = Constant::copy_of(dtype, std::move(dims), raw.data());
+    if (mapped) MappedFile::forget(raw.data(), bytes);
+    return c;
+  }
+  if (!mapped) return Constant{dtype, std::move(dims), raw.data(), owner};
+  return Constant{dtype, std::move(dims), raw.data(), std::shared_ptr<const void>(raw.data(), [owner, bytes](const void* p) { MappedFile::forget(p, bytes); })};
 }
 
 Result<std::string_view> Tensors::external(const TensorProto& t, size_t bytes, std::shared_ptr<const void>& owner) {
