@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// lstm and gru of f32 with constant weights, the usual activations and sequences of one length on cpu.recurrent.
+// lstm and gru of f32 with constant weights, the usual activations on cpu.recurrent.
 #include <algorithm>
 
 #include "backends/cpu/kernels/gemm/pack.hpp"
@@ -19,7 +19,6 @@ Refusal refuses_common(const Problem& p, const Op& op) {
   if (!op.activations.empty()) return "activations other than the usual ones";
   if (op.clip) return "clip";
   if (op.layout != 0) return "batch before time";
-  if (p.node.has(4)) return "sequences of different lengths";
   return {};
 }
 
@@ -73,6 +72,7 @@ class RecurrentTactic final : public Tactic {
       if (!lstm) c.inputs[4] = Operand::packed(std::move(on_h));
     }
     for (size_t i : {5, 6}) c.inputs.push_back(p.node.has(i) ? Operand::of(i) : Operand::absent());
+    if (p.node.has(4)) c.inputs.push_back(Operand::of(4));
     return c;
   }
 };

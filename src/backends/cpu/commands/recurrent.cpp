@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cpu.recurrent: lstm or gru over f32 [time, batch, input]. Parameters kind ("lstm", "gru"), direction, hidden. Operands x, packed w, packed r,
-// bias on x [directions, gates*hidden]?, bias on h?, initial h?, initial c?; results y, last h?, last c?.
+// bias on x [directions, gates*hidden]?, bias on h?, initial h?, initial c?, i32 lengths [batch]?; results y, last h?, last c?.
 #include "backends/cpu/commands/support.hpp"
 #include "backends/cpu/kernels/gemm/pack.hpp"
 #include "backends/cpu/kernels/recurrent/recurrent.hpp"
@@ -17,8 +17,8 @@ class RecurrentKernel final : public Kernel {
     base_.hidden = hidden;
   }
   Status check_operands(size_t inputs, size_t outputs) const override {
-    if (inputs >= 3 && inputs <= 7 && outputs >= 1 && outputs <= (base_.lstm ? 3u : 2u)) return {};
-    return fail(Code::kDataCorrupt, "kernel 'cpu.recurrent' takes 3 to 7 operands and gives 1 to 3 results, the engine has {} and {}", inputs, outputs);
+    if (inputs >= 3 && inputs <= 8 && outputs >= 1 && outputs <= (base_.lstm ? 3u : 2u)) return {};
+    return fail(Code::kDataCorrupt, "kernel 'cpu.recurrent' takes 3 to 8 operands and gives 1 to 3 results, the engine has {} and {}", inputs, outputs);
   }
   size_t workspace(std::span<const TensorView> in, std::span<const TensorView> out, int) const override {
     auto problem = bind(in, out);
@@ -26,6 +26,9 @@ class RecurrentKernel final : public Kernel {
   }
   Status run(const KernelArgs& args) const override {
     CARNOT_ASSIGN(const Recurrent problem, bind(args.in, args.out));
+    for (int64_t b = 0; problem.lengths && b < problem.batch; ++b)
+      if (problem.lengths[b] < 0 || problem.lengths[b] > problem.time)
+        return invalid("'sequence_lens' holds {}, outside [0, {}]", problem.lengths[b], problem.time);
     if (!problem.y && problem.time * problem.batch > 0) return fail(Code::kDataCorrupt, "kernel 'cpu.recurrent' has no memory for its first result");
     run_recurrent(problem, static_cast<float*>(args.workspace), *args.pool);
     return {};
@@ -56,6 +59,11 @@ class RecurrentKernel final : public Kernel {
     CARNOT_ASSIGN(p.r_bias, operand(4, d * columns));
     CARNOT_ASSIGN(p.initial_h, operand(5, size_of(state)));
     CARNOT_ASSIGN(p.initial_c, operand(6, size_of(state)));
+    if (in.size() > 7 && in[7].dtype != DType::kInvalid) {
+      if (in[7].dtype != DType::kI32 || in[7].size() != p.batch)
+        return invalid("'sequence_lens' is {}{}, i32[{}] is needed", dtype_name(in[7].dtype), to_string(in[7].dims), p.batch);
+      p.lengths = in[7].as<int32_t>();
+    }
     if (in[1].dtype == DType::kInvalid || in[2].dtype == DType::kInvalid) return fail(Code::kDataCorrupt, "the weights are missing");
     auto result = [&](size_t i, const Dims& dims) -> Result<float*> {
       if (i >= out.size() || out[i].dtype == DType::kInvalid) return static_cast<float*>(nullptr);

@@ -23,7 +23,7 @@ struct Scratch {
     sums = round(p.time * p.batch * columns);  // products with x of all steps
     step = p.lstm ? 0 : round(p.batch * columns);
     state = round(p.batch * p.hidden);
-    total = sums + step + 2 * state;  // and the first h and the running c
+    total = sums + step + 2 * state;  // and the first h (the running one with lengths) and the running c
   }
 };
 
@@ -61,12 +61,18 @@ void run_direction(const Recurrent& p, int64_t d, float* scratch, const Recurren
     }
     run_gemm(g, pool, isa);
     for (int64_t b = 0; b < p.batch; ++b) {
+      if (p.lengths && t >= p.lengths[b]) {
+        std::fill_n(h + b * n, n, 0.f);
+        continue;
+      }
       if (p.lstm)
         table.lstm(gates + b * columns, c + b * n, h + b * n, n);
       else
         table.gru(gates + b * columns, step + b * columns, before + b * n, h + b * n, n);
+      // The state of a sequence that has ended stays, so it lives apart from y.
+      if (p.lengths) std::copy_n(h + b * n, n, first + b * n);
     }
-    before = h;
+    if (!p.lengths) before = h;
   }
   if (p.last_h) std::copy_n(before, rows, p.last_h + d * rows);
   if (p.last_c) std::copy_n(c, rows, p.last_c + d * rows);

@@ -25,6 +25,8 @@ struct Recurrent {
   const float* r_bias = nullptr;  // gru: [directions, gates*hidden] on the products with the state
   const float* initial_h = nullptr;  // [directions, batch, hidden]; null: zeros
   const float* initial_c = nullptr;  // lstm alone
+  // [batch], steps of each sequence in [0, time]; null: all. Behind its end y is 0, and a walk backwards begins at its end.
+  const int32_t* lengths = nullptr;
   float* y = nullptr;                // [time, directions, batch, hidden]
   float* last_h = nullptr;           // [directions, batch, hidden]; null: not wanted
   float* last_c = nullptr;
