@@ -2,6 +2,8 @@
 #include "compiler/plan_builder.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -244,8 +246,26 @@ class PlanBuilder {
     return it - sources.begin();
   }
 
-  // Shape chains whose consumer turned into a view, mostly. Buffers stay: unused ones take no memory.
+  // By symbol that only the run tells: the command that tells it.
+  std::map<std::string, size_t> tellers() const {
+    std::map<std::string, size_t> out;
+    for (size_t c = 0; c < plan_.commands.size(); ++c)
+      for (int32_t b : plan_.commands[c].outputs)
+        for (const std::string& symbol : unknown_symbols(b)) out.emplace(symbol, c);
+    return out;
+  }
+  std::set<std::string> unknown_symbols(int32_t buffer) const {
+    std::set<std::string> all, unknown;
+    if (buffer >= 0)
+      for (const Dim& d : plan_.buffers[static_cast<size_t>(buffer)].shape) d.collect_symbols(all);
+    std::set_difference(all.begin(), all.end(), known_.begin(), known_.end(), std::inserter(unknown, unknown.end()));
+    return unknown;
+  }
+
+  // Shape chains whose consumer turned into a view, mostly. What tells a size stays as long as a result has that size, though its
+  // consumer took the size alone. Buffers stay: unused ones take no memory.
   void drop_dead_commands() {
+    const std::map<std::string, size_t> teller = tellers();
     std::vector<bool> needed(plan_.buffers.size(), false);
     auto need = [&](int32_t b) {
       for (; b >= 0; b = plan_.buffers[static_cast<size_t>(b)].alias) needed[static_cast<size_t>(b)] = true;
@@ -254,8 +274,11 @@ class PlanBuilder {
     std::vector<bool> keep(plan_.commands.size(), false);
     for (size_t c = plan_.commands.size(); c-- > 0;) {
       const Command& command = plan_.commands[c];
-      keep[c] = std::any_of(command.outputs.begin(), command.outputs.end(), [&](int32_t b) { return needed[static_cast<size_t>(b)]; });
+      keep[c] = keep[c] || std::any_of(command.outputs.begin(), command.outputs.end(), [&](int32_t b) { return needed[static_cast<size_t>(b)]; });
       if (!keep[c]) continue;
+      for (int32_t b : command.outputs)
+        for (const std::string& symbol : unknown_symbols(b))
+          if (auto at = teller.find(symbol); at != teller.end()) keep[at->second] = true;
       for (int32_t b : command.inputs)
         if (b >= 0) need(b);
     }

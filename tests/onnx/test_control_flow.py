@@ -132,6 +132,22 @@ def test_a_carried_value_that_is_only_written_may_gain_axes():
     assert np.asarray(y).tolist() == [[7]] and s.shape == (0, 3)
 
 
+# Begins as a number, goes on as a vector of one.
+COUNTS = HEAD + """
+g (int64 n, float[1] x) => (float[1] y) {
+  yes = Constant <value = bool {1}> ()
+  nothing = Constant <value = float {7.0}> ()
+  y = Loop <body = b (int64 i, bool go, float v) => (bool go_on, float[1] w) {
+    go_on = Identity (go)
+    w = Add (v, x)
+  }> (n, yes, nothing)
+}"""
+
+
+def test_a_carried_number_may_become_a_vector_of_one():
+    check(COUNTS, np.array(3), f32(1))
+
+
 def test_loop_in_a_loop():
     check(NESTED, np.array(3), f32(4))
 
@@ -157,3 +173,32 @@ def test_a_stacked_result_keeps_its_shape():
     text = text.replace("float[l] lengths", "float[l, m] lengths")
     with pytest.raises(Exception, match="in run 1 of the body"):
         carnot.backend.prepare(onnx.parser.parse_model(text)).run([np.array(3), f32(2)])
+
+
+# The size of a part serves to expand another value and for nothing else.
+SIZED = HEAD + """
+g (float[a, 3] x, int64[1] from, int64[1] to) => (float[b, 3] y) {
+  part = Slice (x, from, to)
+  size = Shape (part)
+  c = Constant <value = float[1, 3] {1.0, 2.0, 3.0}> ()
+  y = Expand (c, size)
+}"""
+
+
+def test_a_size_that_the_run_tells():
+    check(SIZED, f32(7, 3), np.array([2]), np.array([6]))
+    check(SIZED, f32(7, 3), np.array([2]), np.array([2]))
+
+
+# A number in one branch, a vector of one in the other.
+RANKS = HEAD + """
+g (bool which, float[1] v, float[k] x) => (float[k] y) {
+  a = If (which) <then_branch = yes () => (float p) { p = Constant <value = float {2.5}> () },
+                  else_branch = no () => (float[1] q) { q = Add (v, v) }>
+  y = Mul (x, a)
+}"""
+
+
+@pytest.mark.parametrize("which", [True, False])
+def test_one_element_of_either_rank(which):
+    check(RANKS, np.array(which), np.array([4], np.float32), f32(3))

@@ -2,7 +2,9 @@
 // If: the branches become bodies that take all outer values that either uses. Where the condition is known, the branch's nodes are put in
 // place of the node: exporters decide about ranks this way, and the other branch need not even be valid then. Where it is not known but
 // the branches give different ranks, the rest of the graph can only be right for one of them: that one is put in place too, and a run
-// that meets the other outcome is refused (operator expect).
+// that meets the other outcome is refused (operator expect). Branches that give one element each get one rank.
+#include <algorithm>
+
 #include "importers/onnx/node.hpp"
 
 namespace carnot::onnx {
@@ -23,6 +25,24 @@ bool same_ranks(const ir::Graph& a, const ir::Graph& b) {
   for (size_t i = 0; i < a.outputs().size(); ++i)
     if (a.outputs()[i]->rank() != b.outputs()[i]->rank() || a.outputs()[i]->dtype() != b.outputs()[i]->dtype()) return false;
   return true;
+}
+
+bool holds_one(const ir::Value* v) {
+  return std::all_of(v->shape().begin(), v->shape().end(), [](const Dim& d) { return d.is(1); });
+}
+
+// One number in one branch and [1] in the other, as some exporters write it: both get the higher rank. (ONNX Runtime gives what the
+// branch gives; what takes one takes the other but for shape arithmetic.)
+Status unify_ranks(ir::Graph& a, ir::Graph& b) {
+  for (size_t i = 0; i < a.outputs().size(); ++i) {
+    ir::Value *x = a.outputs()[i], *y = b.outputs()[i];
+    if (x->rank() == y->rank() || !holds_one(x) || !holds_one(y)) continue;
+    ir::Graph& lower = x->rank() < y->rank() ? a : b;
+    const std::vector<int64_t> dims(std::max(x->rank(), y->rank()), 1);
+    ir::Builder build(lower);
+    CARNOT_ASSIGN(lower.mutable_outputs()[i], build.add1("reshape", {lower.outputs()[i], build.ints(dims)}));
+  }
+  return {};
 }
 
 Outputs one_branch(NodeContext& n, bool taken) {
@@ -47,6 +67,7 @@ Outputs if_else(NodeContext& n) {
   const size_t outputs = bodies[0].graph->outputs().size();
   if (bodies[1].graph->outputs().size() != outputs)
     return invalid("then_branch has {} outputs, else_branch {}", outputs, bodies[1].graph->outputs().size());
+  CARNOT_RETURN_IF_ERROR(unify_ranks(*bodies[0].graph, *bodies[1].graph));
   if (!same_ranks(*bodies[0].graph, *bodies[1].graph)) return one_branch(n, n.guess());
   std::vector<ir::Value*> inputs{n.in(0)};
   for (ir::Value* v : NodeContext::merge_captures(bodies)) inputs.push_back(v);

@@ -14,6 +14,10 @@ bool only_written(const ir::Graph& body, size_t input) {
   return value->uses.empty() && std::find(body.outputs().begin(), body.outputs().end(), value) == body.outputs().end();
 }
 
+bool holds_one(const Shape& shape) {
+  return std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is(1); });
+}
+
 // `value` with axes of 1 before its own, up to this rank.
 Result<ir::Value*> with_rank(NodeContext& n, ir::Value* value, size_t rank) {
   if (value->rank() >= rank) return value;
@@ -34,8 +38,8 @@ Result<Body> carried_body(NodeContext& n, std::string_view attr, ops::Facts& par
     for (size_t i = 0; i < count; ++i) {
       Shape& in = params[first + i].shape;
       const Shape& out = outputs[returned + i]->shape();
-      // A value that the body only writes has the rank that the body gives it; exporters begin with any number.
-      if (in.size() < out.size() && only_written(*body.graph, first + i)) {
+      // A value that the body only writes has the rank that the body gives it; exporters begin with any number. So has one element.
+      if (in.size() < out.size() && (only_written(*body.graph, first + i) || (holds_one(in) && holds_one(out)))) {
         while (in.size() < out.size()) in.insert(in.begin(), Dim(1));
         changes[i].assign(in.size(), false);
         again = true;
