@@ -11,7 +11,7 @@ FUZZ ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_SECONDS ?= 60
 export PYTHONPATH := $(BUILD)/python
 
-.PHONY: help setup build test test-models demo bench gpu-bundle asan fuzz clean
+.PHONY: help setup build test test-models demo bench gpu-bundle asan tsan fuzz clean
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -46,10 +46,15 @@ asan: setup       ## build with AddressSanitizer and UndefinedBehaviorSanitizer,
 	cmake --build build-asan -j $(JOBS)
 	ctest --test-dir build-asan --output-on-failure --no-tests=error -j $(JOBS)
 
+tsan: setup       ## build the thread pool and the server with ThreadSanitizer, then run their tests
+	cmake --preset tsan
+	cmake --build build-tsan -j $(JOBS) --target threads_test embedded_server_test
+	ctest --test-dir build-tsan --output-on-failure --no-tests=error -R '^(threads|embedded_server)_test$$'
+
 fuzz: setup       ## feed mutated ONNX files, engines and graph texts to the parsers, FUZZ_SECONDS=60 each
 	cmake --preset fuzz
 	cmake --build build-fuzz -j $(JOBS) --target fuzz
 	cd build-fuzz && for f in $(FUZZ); do tests/fuzz_$$f --seconds $(FUZZ_SECONDS) ../tests/fuzz/seeds/$$f || exit 1; done
 
 clean:            ## remove what was built (not the Python environment, not the downloaded models)
-	rm -rf $(BUILD) build-asan build-fuzz
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz

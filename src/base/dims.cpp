@@ -2,13 +2,12 @@
 #include "base/dims.hpp"
 
 #include <algorithm>
-#include <cctype>
+
+#include "base/dims_poly.hpp"
 
 namespace carnot {
 
 namespace {
-enum class AtomKind : uint8_t { kSymbol, kFloorDiv, kCeilDiv, kMod, kMin, kMax };
-constexpr std::string_view kAtomNames[] = {"", "floordiv", "ceildiv", "mod", "min", "max"};
 constexpr int64_t kLimit = int64_t{1} << 62;
 
 int64_t floor_div(int64_t a, int64_t b) {
@@ -16,65 +15,6 @@ int64_t floor_div(int64_t a, int64_t b) {
   return q - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
 }
 }  // namespace
-
-struct Atom {
-  AtomKind kind = AtomKind::kSymbol;
-  std::string name;
-  Dim a, b;
-  friend bool operator==(const Atom& x, const Atom& y) {
-    return x.kind == y.kind && x.name == y.name && x.a == y.a && x.b == y.b;
-  }
-  friend bool operator<(const Atom& x, const Atom& y) {
-    if (x.kind != y.kind) return x.kind < y.kind;
-    if (x.name != y.name) return x.name < y.name;
-    if (!(x.a == y.a)) return x.a < y.a;
-    return x.b < y.b;
-  }
-};
-
-struct Term {
-  int64_t coefficient = 0;
-  std::vector<Atom> atoms;  // sorted; repeated for powers
-};
-
-// Terms sorted by atoms (longer products first, the constant last), no zero coefficients, no duplicates.
-struct DimPoly {
-  std::vector<Term> terms;
-
-  static bool before(const std::vector<Atom>& x, const std::vector<Atom>& y) {
-    if (x.size() != y.size()) return x.size() > y.size();
-    return std::lexicographical_compare(x.begin(), x.end(), y.begin(), y.end());
-  }
-  static DimPoly of(const Dim& d) {
-    if (d.poly_) return *d.poly_;
-    DimPoly p;
-    if (d.constant_ != 0) p.terms.push_back({d.constant_, {}});
-    return p;
-  }
-  void normalize() {
-    std::sort(terms.begin(), terms.end(), [](const Term& x, const Term& y) { return before(x.atoms, y.atoms); });
-    std::vector<Term> merged;
-    for (Term& t : terms) {
-      if (!merged.empty() && merged.back().atoms == t.atoms)
-        merged.back().coefficient += t.coefficient;
-      else
-        merged.push_back(std::move(t));
-    }
-    std::erase_if(merged, [](const Term& t) { return t.coefficient == 0; });
-    terms = std::move(merged);
-  }
-  static Dim make(DimPoly p) {
-    p.normalize();
-    if (p.terms.empty()) return Dim(0);
-    if (p.terms.size() == 1 && p.terms[0].atoms.empty()) return Dim(p.terms[0].coefficient);
-    return Dim::from_poly(std::move(p));
-  }
-  static Dim atom(AtomKind kind, const Dim& a, const Dim& b) {
-    DimPoly p;
-    p.terms.push_back({1, {Atom{kind, "", a, b}}});
-    return make(std::move(p));
-  }
-};
 
 Dim Dim::from_poly(DimPoly poly) {
   Dim d;
@@ -323,123 +263,6 @@ std::optional<int64_t> Dim::lower_bound() const {
   }
   return bound;
 }
-
-std::string Dim::str() const {
-  if (!poly_) return fmt::format("{}", constant_);
-  std::string out;
-  for (const Term& t : poly_->terms) {
-    if (!out.empty() && t.coefficient >= 0) out += '+';
-    if (t.atoms.empty()) {
-      out += fmt::format("{}", t.coefficient);
-      continue;
-    }
-    if (t.coefficient == -1)
-      out += '-';
-    else if (t.coefficient != 1)
-      out += fmt::format("{}*", t.coefficient);
-    for (size_t i = 0; i < t.atoms.size(); ++i) {
-      const Atom& atom = t.atoms[i];
-      if (i) out += '*';
-      out += atom.kind == AtomKind::kSymbol ? atom.name
-                                            : fmt::format("{}({},{})", kAtomNames[static_cast<int>(atom.kind)], atom.a.str(), atom.b.str());
-    }
-  }
-  return out;
-}
-
-namespace {
-// sum := ['-'] product (('+'|'-') product)* ; product := factor ('*' factor)* ; factor := int | symbol | fn '(' sum ',' sum ')' | '(' sum ')'
-class DimParser {
- public:
-  explicit DimParser(std::string_view text) : text_(text) {}
-  Result<Dim> parse() {
-    CARNOT_ASSIGN(Dim d, sum(0));
-    skip();
-    if (at_ != text_.size()) return invalid("unexpected '{}' in dimension '{}'", text_.substr(at_), text_);
-    return d;
-  }
-
- private:
-  void skip() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-  bool take(char c) {
-    skip();
-    if (at_ >= text_.size() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  Result<Dim> sum(int depth) {
-    if (depth > 32) return invalid("dimension '{}' is nested too deeply", text_.substr(0, 40));
-    const bool negative = take('-');
-    CARNOT_ASSIGN(Dim total, product(depth));
-    if (negative) total = Dim(0) - total;
-    while (true) {
-      if (take('+')) {
-        CARNOT_ASSIGN(Dim next, product(depth));
-        total = total + next;
-      } else if (take('-')) {
-        CARNOT_ASSIGN(Dim next, product(depth));
-        total = total - next;
-      } else {
-        return total;
-      }
-    }
-  }
-  Result<Dim> product(int depth) {
-    CARNOT_ASSIGN(Dim total, factor(depth));
-    while (take('*')) {
-      CARNOT_ASSIGN(Dim next, factor(depth));
-      // Products of sums double with every factor: text from outside must not make them explode.
-      if (DimPoly::of(total).terms.size() * DimPoly::of(next).terms.size() > 256) return invalid("dimension '{}' has too many terms", text_.substr(0, 40));
-      total = total * next;
-    }
-    return total;
-  }
-  Result<Dim> factor(int depth) {
-    if (take('(')) {
-      CARNOT_ASSIGN(Dim inner, sum(depth + 1));
-      if (!take(')')) return invalid("missing ')' in dimension '{}'", text_);
-      return inner;
-    }
-    skip();
-    const size_t begin = at_;
-    auto word = [&](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$' || c == ':' || c == '/' || (c & 0x80); };
-    while (at_ < text_.size() && word(text_[at_])) ++at_;
-    const std::string_view token = text_.substr(begin, at_ - begin);
-    if (token.empty()) return invalid("expected a number or a name at '{}' in dimension '{}'", text_.substr(begin), text_);
-    if (std::all_of(token.begin(), token.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-      if (token.size() > 18) return invalid("number {} in dimension is too large", token);
-      return Dim(std::stoll(std::string(token)));
-    }
-    if (!take('(')) return Dim::symbol(token);
-    CARNOT_ASSIGN(Dim a, sum(depth + 1));
-    if (!take(',')) return invalid("missing ',' in dimension '{}'", text_);
-    CARNOT_ASSIGN(Dim b, sum(depth + 1));
-    if (!take(')')) return invalid("missing ')' in dimension '{}'", text_);
-    if (token == "floordiv") return Dim::floordiv(a, b);
-    if (token == "ceildiv") return Dim::ceildiv(a, b);
-    if (token == "mod") return Dim::mod(a, b);
-    if (token == "min") return Dim::min(a, b);
-    if (token == "max") return Dim::max(a, b);
-    return invalid("unknown function '{}' in dimension '{}'", token, text_);
-  }
-  std::string_view text_;
-  size_t at_ = 0;
-};
-}  // namespace
-
-Result<Dim> Dim::parse(std::string_view text) { return DimParser(text).parse(); }
-
-size_t Dim::hash() const { return poly_ ? std::hash<std::string>()(str()) : std::hash<int64_t>()(constant_); }
-
-std::string to_string(const Shape& shape) {
-  std::string out = "[";
-  for (size_t i = 0; i < shape.size(); ++i) out += (i ? "," : "") + shape[i].str();
-  return out + "]";
-}
-
-std::string to_string(const Dims& dims) { return to_string(to_shape(dims)); }
 
 Dim size_of(const Shape& shape) {
   Dim n(1);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "ir/cursor.hpp"
 #include "ir/text.hpp"
 
 namespace carnot::ir {
@@ -17,9 +18,9 @@ constexpr size_t kMaxDimText = 1024;
 constexpr size_t kMaxRank = 64;
 constexpr int64_t kMaxFilledBytes = int64_t{1} << 30;
 
-class Parser {
+class Parser : Cursor {
  public:
-  Parser(std::string_view text, const ParseOptions& options) : text_(text), options_(options) {}
+  Parser(std::string_view text, const ParseOptions& options) : Cursor(text), options_(options) {}
 
   Result<std::unique_ptr<Graph>> parse() {
     auto graph = graph_of(nullptr, 0);
@@ -30,95 +31,6 @@ class Parser {
   }
 
  private:
-  // ---- characters and tokens ------------------------------------------------------------------------------------------------
-  Error error(std::string_view what) const { return error_at(at_, what); }
-  Error error_at(size_t at, std::string_view what) const {
-    at = std::min(at, text_.size());
-    const auto before = text_.substr(0, at);
-    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    const size_t newline = before.rfind('\n');
-    return invalid("{}:{}: {}", line, at - (newline == std::string_view::npos ? 0 : newline + 1) + 1, what);
-  }
-  void skip() {
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == ' ' || c == '\n' || c == '\t' || c == '\r') {
-        ++at_;
-      } else if (c == '/' && at_ + 1 < text_.size() && text_[at_ + 1] == '/') {
-        while (at_ < text_.size() && text_[at_] != '\n') ++at_;
-      } else {
-        return;
-      }
-    }
-  }
-  bool end() {
-    skip();
-    return at_ >= text_.size();
-  }
-  bool peek(char c) {
-    skip();
-    return at_ < text_.size() && text_[at_] == c;
-  }
-  bool take(char c) {
-    if (!peek(c)) return false;
-    ++at_;
-    return true;
-  }
-  Status expect(char c, std::string_view after) {
-    if (!take(c)) return error(fmt::format("expected '{}' {}", c, after));
-    return {};
-  }
-  static bool is_word(unsigned char c) {
-    return std::isalnum(c) || c == '_' || c == '.' || c == '/' || c == ':' || c == '$' || c == '-';
-  }
-  // A plain word at this very place; empty if there is none. "a:" before a type ends without its colon.
-  std::string_view raw_word() {
-    const size_t begin = at_;
-    while (at_ < text_.size() && is_word(static_cast<unsigned char>(text_[at_])) && text_.substr(at_, 2) != "//") ++at_;
-    if (at_ > begin && text_[at_ - 1] == ':') --at_;
-    return text_.substr(begin, at_ - begin);
-  }
-  std::string_view keyword() {
-    skip();
-    const size_t begin = at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_' || text_[at_] == '.')) ++at_;
-    return text_.substr(begin, at_ - begin);
-  }
-  bool take_keyword(std::string_view wanted) {
-    skip();
-    const size_t begin = at_;
-    if (keyword() == wanted) return true;
-    at_ = begin;
-    return false;
-  }
-  Result<std::string> quoted() {
-    skip();
-    const size_t begin = at_;
-    if (!peek('"')) return error("expected a name in quotes");
-    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_)
-      if (text_[at_] == '\\') ++at_;
-    if (at_ >= text_.size()) return error_at(begin, "unterminated quotes");
-    ++at_;
-    auto attr = ops::parse_attr(text_.substr(begin, at_ - begin));
-    if (!attr) return error_at(begin, attr.error().message);
-    if (auto* s = std::get_if<std::string>(&*attr)) return std::move(*s);
-    return error_at(begin, "expected a name in quotes");
-  }
-  Result<std::string> word() {
-    skip();
-    if (peek('"')) return quoted();
-    const std::string_view w = raw_word();
-    if (w.empty()) return error("expected a name");
-    return std::string(w);
-  }
-  Result<std::string> value_name() {
-    CARNOT_RETURN_IF_ERROR(expect('%', "before the name of a value"));
-    if (at_ < text_.size() && text_[at_] == '"') return quoted();
-    const std::string_view w = raw_word();
-    if (w.empty()) return error("expected the name of a value");
-    return std::string(w);
-  }
-
   // ---- types ----------------------------------------------------------------------------------------------------------------
   // Dims up to `close`, which is taken too.
   Result<std::vector<Dim>> dims(char close, size_t limit) {
@@ -466,9 +378,7 @@ class Parser {
     return graph;
   }
 
-  std::string_view text_;
   ParseOptions options_;
-  size_t at_ = 0;
   int64_t next_symbol_ = 0;
   int64_t filled_bytes_ = 0;
 };
