@@ -22,6 +22,12 @@ QueuePolicy policy_of(const inference::ModelQueuePolicy& p, size_t default_queue
           .max_size = p.max_queue_size() ? p.max_queue_size() : default_queue};
 }
 
+uint64_t item_bytes(const Job& job) {
+  uint64_t bytes = 0;
+  for (const InputTensor& input : job.request.inputs) bytes += input.bytes;
+  return bytes / static_cast<uint64_t>(std::max<int64_t>(job.batch, 1));
+}
+
 }  // namespace
 
 SchedulerOptions SchedulerOptions::from(const inference::ModelConfig& config, int default_threads,
@@ -228,6 +234,11 @@ Scheduler::Jobs Scheduler::form(Clock::time_point now, Clock::time_point* wake) 
           count = n;
           break;
         }
+    // Who asks for sizes gets them; the largest alone is what a configuration says that asks for none.
+    if (count > 1 && (options_.preferred.empty() || options_.preferred.front() >= runner_->max_batch())) {
+      const int64_t most = run_time_.worth(item_bytes(head), sums[count - 1]);
+      while (count > 1 && sums[count - 1] > most) --count;
+    }
   }
   for (auto [level, n] : taken)
     for (; n > 0 && jobs.size() < count; --n) {
@@ -240,6 +251,9 @@ Scheduler::Jobs Scheduler::form(Clock::time_point now, Clock::time_point* wake) 
 
 void Scheduler::run(std::unique_lock<std::mutex>& lock, std::unique_ptr<Instance> instance, Jobs jobs) {
   running_ += jobs.size();
+  const uint64_t bytes = item_bytes(*jobs[0]);
+  int64_t batch = 0;
+  for (const auto& job : jobs) batch += job->batch;
   const auto self = shared_from_this();  // the last done() may be the end of this version
   lock.unlock();
   const auto begin = Clock::now();
@@ -248,6 +262,7 @@ void Scheduler::run(std::unique_lock<std::mutex>& lock, std::unique_ptr<Instance
   const size_t count = jobs.size();
   lock.lock();
   run_us_ = run_us_ > 1e8 ? us : 0.8 * run_us_ + 0.2 * us;
+  if (options_.join) run_time_.learn(bytes, batch, us);
   running_ -= count;
   idle_.push_back(std::move(instance));
   const bool more = queued() > 0;

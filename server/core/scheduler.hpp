@@ -5,11 +5,13 @@
 // to be quick (a hand-off to another thread costs more than such a run). Others wait in the queue of their priority;
 // requests that agree behind the batch dim are joined up to max_batch_size. Waiting for more (max_queue_delay) is tried
 // only while it pays: after waits that brought nobody it is left out but for a probe now and then, so an idle server
-// adds no delay.
+// adds no delay. Batches are as large as pays: where a run of several takes as long as several runs (learned as they
+// come), the first need not wait for the last.
 #pragma once
 #include <deque>
 
 #include "core/executor.hpp"
+#include "core/run_time.hpp"
 #include "core/runner.hpp"
 #include "core/target.hpp"
 
@@ -72,6 +74,7 @@ class Scheduler : public Target, public Executor::Task, public std::enable_share
   std::vector<std::unique_ptr<Instance>> idle_;
   size_t running_ = 0, with_deadline_ = 0;
   double run_us_ = 1e9;   // moving average of a run
+  RunTime run_time_;
   double wait_gain_ = 1;  // moving average: did a wait bring anybody?
   uint64_t waits_skipped_ = 0;
   size_t queued_at_wait_ = 0;  // > 0: a wait is going on
