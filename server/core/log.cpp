@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
@@ -24,9 +25,16 @@ std::string now_text(bool iso8601) {
   return fmt::format("{}.{:06d}{}", text, micros, iso8601 ? "Z" : "");
 }
 
-// A text that holds line ends (a client chose part of it) stays one line.
+// A client chose part of the text: line ends must not make lines, nor other bytes a log that readers take for broken.
 void append_plain(std::string_view text, std::string* line) {
-  for (char c : text) *line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  while (!text.empty()) {
+    const size_t n = utf8_length(text);
+    if (n > 1)
+      line->append(text.substr(0, n));
+    else
+      *line += n == 0 ? '?' : static_cast<unsigned char>(text[0]) < 0x20 || text[0] == 0x7F ? ' ' : text[0];
+    text.remove_prefix(std::max<size_t>(n, 1));
+  }
 }
 
 }  // namespace

@@ -107,27 +107,6 @@ void print(const Message& m, std::string* out) {
   out->push_back('}');
 }
 
-// Length of the valid UTF-8 sequence at p, 0 if there is none.
-size_t utf8_length(const unsigned char* p, size_t left) {
-  const auto tail = [&](size_t n) {
-    if (left < n) return false;
-    for (size_t i = 1; i < n; ++i)
-      if ((p[i] & 0xC0) != 0x80) return false;
-    return true;
-  };
-  if (p[0] < 0x80) return 1;
-  if (p[0] >= 0xC2 && p[0] < 0xE0) return tail(2) ? 2 : 0;
-  if (p[0] >= 0xE0 && p[0] < 0xF0) {
-    if (!tail(3) || (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F)) return 0;
-    return 3;
-  }
-  if (p[0] >= 0xF0 && p[0] < 0xF5) {
-    if (!tail(4) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F)) return 0;
-    return 4;
-  }
-  return 0;
-}
-
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
   void AddError(int line, int column, const std::string& message) override {
@@ -159,11 +138,32 @@ MaybeFault from_text(const std::string& text, Message* message) {
   return invalid("{}", error.text.empty() ? "not a text-format message" : error.text);
 }
 
+size_t utf8_length(std::string_view text) {
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  const auto tail = [&](size_t n) {
+    if (text.size() < n) return false;
+    for (size_t i = 1; i < n; ++i)
+      if ((p[i] & 0xC0) != 0x80) return false;
+    return true;
+  };
+  if (p[0] < 0x80) return 1;
+  if (p[0] >= 0xC2 && p[0] < 0xE0) return tail(2) ? 2 : 0;
+  if (p[0] >= 0xE0 && p[0] < 0xF0) {
+    if (!tail(3) || (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F)) return 0;
+    return 3;
+  }
+  if (p[0] >= 0xF0 && p[0] < 0xF5) {
+    if (!tail(4) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F)) return 0;
+    return 4;
+  }
+  return 0;
+}
+
 void append_json_string(std::string_view text, std::string* out) {
   out->push_back('"');
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
   for (size_t i = 0; i < text.size();) {
-    const size_t n = utf8_length(p + i, text.size() - i);
+    const size_t n = utf8_length(text.substr(i));
     if (n == 0) {
       out->append("\xEF\xBF\xBD");
       ++i;

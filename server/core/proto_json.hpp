@@ -19,6 +19,8 @@ std::string to_json(const google::protobuf::Message& message);
 MaybeFault from_json(std::string_view text, google::protobuf::Message* message);
 // Protobuf's text format (config.pbtxt).
 MaybeFault from_text(const std::string& text, google::protobuf::Message* message);
+// Bytes of the character that `text` (not empty) begins with; 0 if that is not UTF-8.
+size_t utf8_length(std::string_view text);
 // Appends a quoted JSON string. Bytes that are not UTF-8 become U+FFFD.
 void append_json_string(std::string_view text, std::string* out);
 

@@ -79,7 +79,7 @@ class Server:
     def __init__(self, repository, *options, cache, ready=True):
         environment = dict(os.environ, CARNOT_CACHE_DIR=str(cache))
         self.process = subprocess.Popen([CARNOT, "serve", repository, "--http", "0", "--grpc", "0", "--metrics", "0", "--address", "127.0.0.1", *options],
-                                        stderr=subprocess.PIPE, text=True, env=environment)
+                                        stderr=subprocess.PIPE, encoding="utf-8", errors="surrogateescape", env=environment)
         self.lines, self.ports = [], {}
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()

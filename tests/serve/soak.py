@@ -271,6 +271,8 @@ class Soak:
             self.end_under_load()
         else:
             self.problem(f"the server ended with {self.server.process.returncode}: " + "".join(self.server.lines[-30:]))
+        if any("\udc80" <= c <= "\udcff" for c in "".join(self.server.lines)):
+            self.problem("the log is no UTF-8")
         reports = [line for line in self.server.lines if "AddressSanitizer" in line or "runtime error" in line]
         if reports:
             self.problem("sanitizer: " + "".join(reports[:3]))

@@ -234,8 +234,10 @@ def test_log_lines(repository, start):
     text = start(repository, "--log-verbose", "2")
     text.post(INFER, body(id='a "b"\nc'))
     text.post(INFER, body(id="plain"))
-    text.wait(lambda: sum(" infer " in line for line in text.lines) == 2, "lines are missing")
-    first, second = (line for line in text.lines if " infer " in line)
+    text.post("/v2/models/n%AE%C3%A9/infer", body(id="bytes"))
+    text.wait(lambda: sum(" infer " in line for line in text.lines) == 3, "lines are missing")
+    first, second, third = (line for line in text.lines if " infer " in line)
+    assert "model=n?\u00e9 " in third, "what is no UTF-8 does not get into the log"
     assert r'request_id="a \"b\"\nc"' in first and "request_id=plain model=simple version=1 protocol=http status=ok batch=1 queue_us=" in second
     quiet = start(repository)
     quiet.post(INFER, body(id="quiet"))
