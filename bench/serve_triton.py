@@ -5,9 +5,9 @@
 
 Both servers run all the time; rounds alternate between them. Of each server's rounds the best throughput and the lowest latencies
 count, since what else runs on the machine can only take away; of processor time (the server's, a request) the median.
-The identity model is served with and without dynamic batching, and each server is shown with what suits it better.
+Identity and ResNet-50 are served with and without dynamic batching, and each server is shown with what suits it better.
 
-usage: serve_triton.py [--rounds N] [--seconds S] [--concurrency 1,8,32] [--models identity,resnet50] [--json FILE]
+usage: serve_triton.py [--rounds N] [--seconds S] [--concurrency 1,8,32] [--models identity,tensors,resnet50] [--json FILE]
 """
 import argparse
 import importlib.util
@@ -30,8 +30,9 @@ input [ {{ name: "{input}" data_type: TYPE_{type} dims: {dims} }} ]
 output [ {{ name: "{output}" data_type: TYPE_{type} dims: {result} }} ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 """
-# Model: the ways to serve it.
-WAYS = {"identity": ["identity", "identity_batching"], "resnet50": ["resnet50"]}
+# Model: the ways to serve it. "tensors" takes and gives what ResNet-50 does and computes next to nothing: both servers run the same engines,
+# so that with ResNet-50 itself the time of its run hides what they differ in.
+WAYS = {"identity": ["identity", "identity_batching"], "tensors": ["tensors"], "resnet50": ["resnet50", "resnet50_batching"]}
 
 
 def support():
@@ -51,12 +52,19 @@ def make_repository(folder, wanted, serve):
             source = folder.parent / "identity.onnx"
             serve.write_model(source, [serve.helper.make_node("Identity", ["IN0"], ["OUT0"])], [("IN0", serve.T.INT32, ["b", 16])], [("OUT0", serve.T.INT32, ["b", 16])])
             values = {"input": "IN0", "output": "OUT0", "type": "INT32", "dims": [16], "result": [16]}
+        elif name == "tensors":
+            source = folder.parent / "tensors.onnx"
+            ints = lambda key, values: serve.onnx.numpy_helper.from_array(serve.np.array(values, serve.np.int64), key)
+            serve.write_model(source, [serve.helper.make_node("Reshape", ["input", "flat"], ["all"]), serve.helper.make_node("Slice", ["all", "first", "last", "axis"], ["output"])],
+                              [("input", serve.T.FLOAT, ["b", 3, 224, 224])], [("output", serve.T.FLOAT, ["b", 1000])],
+                              [ints("flat", [0, -1]), ints("first", [0]), ints("last", [1000]), ints("axis", [1])])
+            values = {"input": "input", "output": "output", "type": "FP32", "dims": [3, 224, 224], "result": [1000]}
         else:
             source = models.graphs("resnet50.ts")[0]
             values = {"input": "input", "output": "output", "type": "FP32", "dims": [3, 224, 224], "result": [1000]}
         for way in WAYS[name]:
             engine(way, source)
-            (folder / way / "config.pbtxt").write_text(CONFIG.format(**values) + ("" if way == "identity" else "dynamic_batching { }\n"))
+            (folder / way / "config.pbtxt").write_text(CONFIG.format(**values) + ("dynamic_batching { }\n" if way.endswith("_batching") else ""))
 
 
 def processor_seconds(process):
@@ -92,7 +100,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--concurrency", default="1,8,32")
-    parser.add_argument("--models", default="identity,resnet50")
+    parser.add_argument("--models", default="identity,tensors,resnet50")
     parser.add_argument("--json")
     a = parser.parse_args()
     if not real_triton.PROGRAM:
