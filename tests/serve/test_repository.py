@@ -2,6 +2,8 @@
 """Loading, replacing and unloading models; configurations good and bad."""
 import base64
 import json
+import os
+import subprocess
 import threading
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import tritonclient.http as client
 from tritonclient.utils import InferenceServerException
 
-from conftest import make_repository, read_reply, write_scale, write_simple, write_slow
+from conftest import CARNOT, make_repository, read_reply, write_scale, write_simple, write_slow
 from test_http import ONES, simple_inputs
 
 
@@ -128,6 +130,21 @@ def test_one_bad_model_does_not_take_down_a_good_one(start, tmp_path):
         assert index["scale"]["state"] == "READY" and index["bad"]["state"] == index["empty"]["state"] == "UNAVAILABLE"
         assert "no version folder" in index["empty"]["reason"] and scale(c, 2) == 4
         assert not c.is_server_ready()
+
+
+def test_check_tells_without_serving(tmp_path, cache):
+    def check(*options):
+        return subprocess.run([CARNOT, "serve", tmp_path, "--check", *options], capture_output=True, text=True, timeout=60, env=dict(os.environ, CARNOT_CACHE_DIR=str(cache)))
+
+    write_scale(tmp_path / "scale/1/model.onnx", 2.0)
+    good = check()
+    assert (good.returncode, good.stdout) == (0, "scale version 1: READY\n"), good.stderr
+    write_scale(tmp_path / "wide/1/model.onnx", 2.0)
+    (tmp_path / "wide/config.pbtxt").write_text("max_batch_size: 4")
+    for options in ((), ("--model-control", "explicit")):
+        bad = check(*options)
+        assert bad.returncode != 0 and "scale version 1: READY\n" in bad.stdout and "not every model can be served" in bad.stderr
+        assert any(line.startswith("wide") and "UNAVAILABLE: " in line and "batch" in line for line in bad.stdout.splitlines()), bad.stdout
 
 
 def test_poll(start, tmp_path):

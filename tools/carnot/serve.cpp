@@ -14,8 +14,28 @@ struct Arguments {
   size_t max_body_mib = 64;
   int read_timeout = 30, idle_timeout = 300, poll_seconds = 15;
   double drain_timeout = 30, drain_delay = 0;
-  bool exit_on_error = false;
+  bool exit_on_error = false, check = false;
 };
+
+// Loads what would be served, tells how each model fares, and opens no port.
+Status check(const ServerOptions& options) {
+  ServerOptions o = options;
+  o.http_port = o.grpc_port = o.metrics_port = -1;
+  if (o.control != "none" && o.load.empty()) o.load = {"*"};
+  if (!o.load.empty()) o.control = "explicit";
+  o.log_level = 0;
+  Server server(o);
+  server.start();
+  bool good = true;
+  for (const ModelState& m : server.models()) {
+    if (m.state.empty()) continue;
+    good = good && m.state == "READY";
+    const std::string version = m.version < 0 ? "" : fmt::format(" version {}", m.version);
+    fmt::print("{}{}: {}{}{}\n", m.name, version, m.state, m.reason.empty() ? "" : ": ", m.reason);
+  }
+  if (!good || !server.ready()) return fail(Code::kInvalidArgument, "not every model can be served (above)");
+  return {};
+}
 
 Status run(Arguments& a) {
   ServerOptions& o = a.options;
@@ -30,6 +50,7 @@ Status run(Arguments& a) {
     if (!engine) throw Exception(static_cast<carnot_status>(engine.error().code), engine.error().message);
     return std::move(*engine);
   };
+  if (a.check) return check(o);
   Server server(o);
   server.start();
   if (a.exit_on_error && !server.ready())
@@ -68,6 +89,7 @@ void add_serve(CLI::App& app, int* exit_code) {
       ->check(CLI::Range(1, 86400))
       ->capture_default_str();
   c->add_flag("--exit-on-error", a->exit_on_error, "end with an error if a model cannot be loaded at the start");
+  c->add_flag("--check", a->check, "load the models, tell how each fares, and end: 0 if all can be served");
   c->add_option("--threads", o.threads, "threads of one run (0: one per core)")->capture_default_str();
   c->add_option("--http-threads,--http-thread-count", o.http_threads,
                 "threads of HTTP connections (0: one per core, four at most)")
