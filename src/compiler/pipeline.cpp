@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/pipeline.hpp"
 
+#include <algorithm>
+
 #include "passes/manager.hpp"
 
 namespace carnot::compiler {
@@ -52,6 +54,8 @@ std::vector<passes::Phase> phases(bool cuda) {
     // A GPU has fast attention in 16 bits, and launches cost more than arithmetic.
     auto& precision = list[1].passes;
     precision.insert(precision.begin(), {"recognize-attention", "merge-projections", "merge-lookups"});
+    auto& fuse = list[3].passes;
+    fuse.insert(std::find(fuse.begin(), fuse.end(), "fuse-pointwise"), "fuse-indexed");
   }
   return list;
 }

@@ -100,7 +100,9 @@ class Collector {
     auto parsed = ir::parse(text);
     if (!parsed) return to_.errors.push_back(where + ": " + parsed.error().message);
     std::shared_ptr<ir::Graph> graph = std::move(*parsed);
-    if (Status s = compiler::run_pipeline(*graph, {}); !s) return to_.errors.push_back(where + ": " + s.message());
+    compiler::BuildOptions options;
+    options.device = "cuda:sm_90";
+    if (Status s = compiler::run_pipeline(*graph, options); !s) return to_.errors.push_back(where + ": " + s.message());
     auto inputs = ir::random_inputs(*graph);
     if (!inputs) return to_.errors.push_back(where + ": " + inputs.error().message);
     std::map<const ir::Value*, Constant> values;
