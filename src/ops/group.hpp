@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fused region: y... = body(x...). The body says what is computed, so the reference simply runs it; a tactic that knows the kind
-// may take the whole region at once. Kinds: "conv", "matmul" (an anchor with its pointwise epilogue), "pointwise".
+// may take the whole region at once. Kinds: "conv", "matmul" (an anchor with its pointwise epilogue), "pointwise", "indexed" (with moves).
 #pragma once
 #include "ops/operator.hpp"
 
