@@ -38,7 +38,9 @@ std::vector<passes::Phase> phases(bool cuda) {
        }},
       {"layout",
        {
-           "lower-quantize",  // as element-wise work, through which layouts pass
+           "lower-integer-products",  // integer products as those of floats, which have fast kernels
+           "lower-quantize",          // as element-wise work, through which layouts pass
+           "fold-constants",          // the weights of both
            "channels-last",   // the layout that convolutions run in, so that what is fused later sees it
            "simplify-views",  // its transposes meet those of the model
            "eliminate-identities",
