@@ -118,6 +118,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void check(Clock::time_point now) {
     if (state_ == State::kRunning && tls_ && hung_up()) gone_ = true;
     if (now < deadline_) return;
+    // A request that has come while this process had no processor is not idleness: it is read next.
+    char byte;
+    if (state_ == State::kHeader && in_.size() == 0 &&
+        ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+      return;
     if (state_ == State::kBody || (state_ == State::kHeader && in_.size() > 0))
       refuse(408, "the request took too long to arrive");
     else
