@@ -69,6 +69,18 @@ bool takes_winograd(const Op& op, const Dims& w) {
   return op.group == 1 && w.size() == 4 && w[2] == 3 && w[3] == 3 && w[1] >= 8 && ones(op.strides) && ones(op.dilations);
 }
 
+// F(4x4, 3x3) without timing, where it wins at one thread and at two: images that pay for reading four times the weights, channels that pay
+// for the transforms. In memory the weights grow by no more than four times what the convolution reads and writes of one image.
+template <typename Op>
+bool prefers_winograd(const Op& op, const Dims& w, const Shape& y, DType dtype) {
+  constexpr int64_t kFewestPixels = 600, kFewestChannels = 32, kGrowth = 4;
+  if (dtype != DType::kF32 || !takes_winograd(op, w) || std::min(w[0], w[1]) < kFewestChannels) return false;
+  // Layout nhwc. Sizes that only a run tells may be small.
+  if (!y[1].is_constant() || !y[2].is_constant()) return false;
+  const int64_t pixels = y[1].value() * y[2].value();
+  return pixels >= kFewestPixels && (36 - 9) * w[0] * w[1] <= kGrowth * pixels * (w[0] + w[1]);
+}
+
 template <typename Op, bool kTransposed>
 class ConvTactic final : public Tactic {
  public:
@@ -100,22 +112,26 @@ class ConvTactic final : public Tactic {
   }
 
   std::vector<Config> configs(const Problem& problem, Effort effort) const override {
-    if (kTransposed || effort == Effort::kHeuristic) return {Config{}};
+    if (kTransposed) return {Config{}};
     const Fused fused = read_fused(problem.node, "conv");
     const Op& op = *fused.anchor->template as<Op>();
     const Dims& w = fused.operand(problem.node, 1)->constant->dims;
     const Shape& y = problem.out().shape;
+    const DType dtype = problem.in(static_cast<size_t>(fused.anchor_inputs[0])).dtype;
+    const bool winograd = prefers_winograd(op, w, y, dtype);
+    if (effort == Effort::kHeuristic) return {winograd ? Config{{"way", "winograd4"}} : Config{}};
     const int64_t pixels = extent_at(problem, y, 0, y.size() - 1);
     if (op.group > 1 && w[1] == 1 && op.group == w[0]) return strip_configs(extent_at(problem, y, y.size() - 2, y.size() - 1));
     std::vector<Config> out = blocking_configs({pixels, w[0] / op.group, size_of(w) / std::max<int64_t>(w[0], 1)}, effort);
     if (op.group > 1 || w.back() == 1) return out;
-    if (takes_winograd(op, w) && problem.in(static_cast<size_t>(fused.anchor_inputs[0])).dtype == DType::kF32) {
+    if (takes_winograd(op, w) && dtype == DType::kF32) {
       // Much faster or much slower, by the image's size; tiles of a task as the kernel likes them, few, many.
       for (const char* way : {"winograd2", "winograd4"})
         for (const int64_t tiles : {0, 24, 56}) {
           Config config{{"way", way}};
           if (tiles > 0) config.emplace_back("blocking", std::vector<int64_t>{0, 0, tiles, 0});
-          out.insert(out.begin() + 1, std::move(config));
+          const bool first = winograd && tiles == 0 && config[0].second == Attr("winograd4");
+          out.insert(first ? out.begin() : out.begin() + 1, std::move(config));
         }
     }
     // In exchange for a copy of its rows the input is read in longer sums. Of few channels this is the kernel's own choice.
