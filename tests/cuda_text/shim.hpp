@@ -62,6 +62,9 @@ struct Block {
   Fiber* current = nullptr;
   void (*entry)(const uint64_t*) = nullptr;
   const uint64_t* args = nullptr;
+  ~Block() {
+    for (Fiber& f : fibers) free(f.stack);
+  }
 } block;
 
 void leave() { switch_stack(&block.current->stack_pointer, block.scheduler); }
